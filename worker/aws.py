@@ -1,0 +1,95 @@
+"""The AWS clients: made once, in one way, for the worker and for the people's side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_sqs import SQSClient
+
+CONNECT_TIMEOUT_S: Final = 5
+READ_TIMEOUT_MARGIN_S: Final = 10
+"""How much longer the SDK waits for an answer than the longest long poll."""
+
+DEFAULT_REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True)
+class AwsClients:
+    """One SQS and one S3 client, with the session that further ones can be made from."""
+
+    session: AioSession
+    sqs: SQSClient
+    s3: S3Client
+
+
+def region() -> str:
+    """The region to use.
+
+    boto3 and aiobotocore read only AWS_DEFAULT_REGION, while the other SDKs and ECS say
+    AWS_REGION; read that first. With a local endpoint any region will do.
+    """
+    return (
+        os.environ.get("AWS_REGION")
+        or os.environ.get("AWS_DEFAULT_REGION")
+        or get_session().get_config_variable("region")
+        or DEFAULT_REGION
+    )
+
+
+def endpoint_url() -> str | None:
+    """The local stack's address, where one is set for the SDK."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+def config(*, read_timeout_s: float, max_connections: int, attempts: int = 3) -> AioConfig:
+    """Client configuration: bounded time-outs, the SDK's standard retries, path style if local."""
+    return AioConfig(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=read_timeout_s,
+        max_pool_connections=max_connections,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        s3={"addressing_style": "path"} if endpoint_url() else {},
+    )
+
+
+@asynccontextmanager
+async def open_clients(
+    *, wait_time_s: float = 20, max_connections: int = 64, session: AioSession | None = None
+) -> AsyncIterator[AwsClients]:
+    """Open the clients, and close their connections at the end.
+
+    Parameters
+    ----------
+    wait_time_s
+        The long poll; the SDK's read timeout is set above it, or it would cut every empty poll.
+    """
+    session = session or get_session()
+    where = region()
+    async with AsyncExitStack() as stack:
+        sqs = await stack.enter_async_context(
+            session.create_client(
+                "sqs",
+                region_name=where,
+                config=config(
+                    read_timeout_s=wait_time_s + READ_TIMEOUT_MARGIN_S,
+                    max_connections=max_connections,
+                ),
+            )
+        )
+        s3 = await stack.enter_async_context(
+            session.create_client(
+                "s3",
+                region_name=where,
+                config=config(read_timeout_s=20, max_connections=max_connections),
+            )
+        )
+        yield AwsClients(session, sqs, s3)
