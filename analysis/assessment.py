@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Profile = Literal["accurate", "fast"]
@@ -52,3 +52,4 @@ class Assessment:
     total: float | None
     speech: Speech
     engine: dict[str, str]
+    weights: dict[str, float] = field(default_factory=dict)

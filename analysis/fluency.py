@@ -83,13 +83,14 @@ def measure_fluency(alignment: Alignment) -> Fluency:
         articulation_rate=len(vowels) / (span - silence) if span > silence else None,
         phonation_ratio=1.0 - silence / span if span > 0 else None,
         pauses=pauses,
-        npvi_vowels=_npvi([vowel.end - vowel.start for vowel in vowels]),
+        npvi_vowels=npvi([vowel.end - vowel.start for vowel in vowels]),
         percent_vowels=100.0 * sum(v.end - v.start for v in vowels) / speech if speech else None,
         delta_consonants=_delta_consonants(phones),
     )
 
 
-def _npvi(durations: Sequence[float]) -> float | None:
+def npvi(durations: Sequence[float]) -> float | None:
+    """Return the normalised pairwise variability index of durations (s); None below two."""
     if len(durations) < 2:
         return None
     a, b = np.asarray(durations[:-1]), np.asarray(durations[1:])

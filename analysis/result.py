@@ -139,21 +139,21 @@ class Contours(_Model):
 class PitchDetail(_Model):
     """The melody against the actor's."""
 
-    parts: PitchParts | None
+    parts: PitchParts | None = None
     """Null when there is no pitch score."""
-    correlation: Ratio | None
+    correlation: Ratio | None = None
     """Pearson correlation of the two contours in semitones, −1 to 1."""
-    rmse_semitones: Measure | None
+    rmse_semitones: Measure | None = None
     """Root mean square distance of the two contours."""
-    range_ratio: Ratio | None
+    range_ratio: Ratio | None = None
     """The recording's standard deviation in semitones over the actor's."""
-    shared_frames: int
+    shared_frames: int = 0
     """Frames of the reference voiced in both; below ten there is no score."""
-    user_median_hz: Measure | None
+    user_median_hz: Measure | None = None
     """The recording's median fundamental frequency."""
-    reference_median_hz: Measure | None
+    reference_median_hz: Measure | None = None
     """The actor's median fundamental frequency."""
-    contours: Contours | None
+    contours: Contours | None = None
     """Null when no contour was given, and in the short form of a result."""
 
 
@@ -175,40 +175,42 @@ class TimingParts(_Model):
 class TimingDetail(_Model):
     """The timing against the actor's."""
 
-    parts: TimingParts | None
+    parts: TimingParts | None = None
     """Null when there is no timing score."""
-    offset_s: Seconds | None
+    offset_s: Seconds | None = None
     """The constant delay taken away: positive when the recording starts later."""
-    tempo_ratio: Ratio | None
+    tempo_ratio: Ratio | None = None
     """The recording's length over the actor's, first onset to last offset: above 1 is slower."""
-    onset_error_s: Seconds | None
+    onset_error_s: Seconds | None = None
     """Mean absolute onset error after the offset."""
-    npvi_user: Measure | None
+    npvi_user: Measure | None = None
     """Normalised pairwise variability index of the recording's vowels."""
-    npvi_reference: Measure | None
+    npvi_reference: Measure | None = None
     """The same of the actor's vowels."""
-    matched_words: int
+    matched_words: int = 0
     """Words that both have."""
 
 
 class FluencyDetail(_Model):
-    """How the speech flows, whoever the actor was."""
+    """How the speech flows, whoever the actor was; null where there is too little of it."""
 
-    speech_rate_syllables_per_s: Measure | None = None
-    """Syllables a second, pauses counted in."""
-    articulation_rate_syllables_per_s: Measure | None = None
+    syllables: int | None = None
+    """Syllables that were placed."""
+    speech_rate: Measure | None = None
+    """Syllables a second, first word to last, pauses counted in."""
+    articulation_rate: Measure | None = None
     """Syllables a second, pauses left out."""
     phonation_ratio: Ratio | None = None
     """The share of the time, first word to last, that is speech."""
     pause_count: int | None = None
     """Silent pauses inside the line."""
-    pause_seconds: Seconds | None = None
+    pause_total_s: Seconds | None = None
     """Their length together."""
     longest_pause_s: Seconds | None = None
     """The longest of them."""
-    npvi: Measure | None = None
+    npvi_vowels: Measure | None = None
     """Normalised pairwise variability index of the vowels."""
-    percent_vowel: Measure | None = None
+    percent_vowels: Measure | None = None
     """The share of speech that is vowel, in percent (%V)."""
 
 

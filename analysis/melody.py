@@ -1,0 +1,237 @@
+"""The melody of a line against the actor's: two contours in semitones, word laid over word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.pitch import SEMITONES_IN_OCTAVE, repair_octaves
+from analysis.warp import Span, carry
+
+if TYPE_CHECKING:
+    from analysis.contour import PitchContour
+
+Floats = NDArray[np.float64]
+
+MIN_SHARED_FRAMES: Final = 10
+# Word boundaries are sure to a few hundredths of a second: the user's melody may run this much
+# ahead of or behind the warp, at a cost for each change, so that a boundary laid 30 ms off is
+# not heard as another melody.
+MAX_LAG_S: Final = 0.06
+LAG_STEP_S: Final = 0.01
+LAG_CHANGE_COST: Final = 2.0
+LAG_COST: Final = 0.25
+MAX_FRAME_COST: Final = 36.0
+# Movements smaller than about a semitone are not told apart reliably in running speech
+# ('t Hart 1981, JASA 69: 1.5 semitones and more), so this much variance counts as shared.
+PERCEPTIBLE_SEMITONES: Final = 1.0
+
+
+@dataclass(frozen=True)
+class PitchComparison:
+    """Two melodies against each other; None where they share too little voiced speech.
+
+    Attributes
+    ----------
+    score : likeness of the line, 0–100.
+    word_scores : likeness of each reference word, 0–100.
+    shape_score : 0–100, the correlation with its negative half cut off.
+    range_score : 0–100, how near the two standard deviations are.
+    correlation : Pearson correlation of the contours in semitones.
+    rmse_semitones : root mean square distance of the contours about their means.
+    range_ratio : standard deviation of the user over that of the reference, in semitones.
+    final_movement : semitones by which (user, reference) move over the line's last word; None
+        where that word shares too few frames.
+    shared_frames : frames of the reference voiced in both.
+    user_median_hz, reference_median_hz : each speaker's own median.
+    user_contour, reference_contour : (n, 2) arrays of seconds on the recording and semitones from
+        the own median, NaN where unvoiced.
+    """
+
+    score: float | None
+    word_scores: tuple[float | None, ...]
+    shape_score: float | None
+    range_score: float | None
+    correlation: float | None
+    rmse_semitones: float | None
+    range_ratio: float | None
+    final_movement: tuple[float, float] | None
+    shared_frames: int
+    user_median_hz: float | None
+    reference_median_hz: float | None
+    user_contour: Floats
+    reference_contour: Floats
+
+
+def compare_pitch(
+    user: PitchContour,
+    reference: PitchContour,
+    user_words: Sequence[Span | None],
+    reference_words: Sequence[Span | None],
+    *,
+    omitted: frozenset[int] = frozenset(),
+) -> PitchComparison:
+    """Compare two melodies in semitones, each from its own median, word laid over word.
+
+    The reference's frames inside matched words are carried to the recording's clock, linearly
+    within each word; the comparison is made at those frames and at no others, so a reference
+    with a value each 0.1 s is compared at its values and not at guesses between them. A residual
+    lag of at most 60 ms is tracked (see `MAX_LAG_S`).
+
+    With u and r the two melodies about their means over the n shared frames,
+    ``score = 100 · max(0, 1 − Σ(u − r)² / n(σ_u² + σ_r² + ε²))``: Lin's concordance coefficient
+    with ε = 1 semitone of variance that nobody hears. It falls with another shape, with a
+    flatter and with a wider melody alike, and not with another register. A word's score is the
+    same over its own frames, so the line's score is the mean over its frames of all its words;
+    voiced frames of omitted words count as zero.
+
+    Parameters
+    ----------
+    user, reference : contours; user on the recording's clock, reference on the clip's.
+    user_words, reference_words : (start, end) in seconds for each word of the reference, None
+        where it has none.
+    omitted : indices of words that were left out.
+
+    Returns
+    -------
+    PitchComparison
+        With None for every score below ten frames voiced in both; per word likewise.
+
+    References
+    ----------
+    Lin (1989), Biometrics 45, 255–268 (concordance). Hermes (1998), JSLHR 41, 73–82 (correlation
+    and distance of pitch contours against listeners). 't Hart (1981), JASA 69, 811–821 (ε).
+    """
+    reference = repair_octaves(reference)
+    user_semitones, user_median = _from_median(user.hz)
+    reference_semitones, reference_median = _from_median(reference.hz)
+    word_of, warped = carry(reference.times, user_words, reference_words)
+    inside = word_of >= 0
+    drawn = np.column_stack([warped[inside], reference_semitones[inside]])
+    frames = np.flatnonzero(inside & np.isfinite(reference_semitones))
+    theirs = reference_semitones[frames]
+    ours = _follow(user, user_median, warped[frames], theirs)
+    shared = np.isfinite(ours)
+    missing = sum(
+        _voiced_inside(reference, span)
+        for index, span in enumerate(reference_words)
+        if index in omitted and span is not None
+    )
+    count = int(shared.sum())
+    nothing = (None,) * len(reference_words)
+    comparison = PitchComparison(
+        score=None,
+        word_scores=nothing,
+        shape_score=None,
+        range_score=None,
+        correlation=None,
+        rmse_semitones=None,
+        range_ratio=None,
+        final_movement=None,
+        shared_frames=count,
+        user_median_hz=user_median,
+        reference_median_hz=reference_median,
+        user_contour=np.column_stack([user.times, user_semitones]),
+        reference_contour=drawn,
+    )
+    if count < MIN_SHARED_FRAMES:
+        return comparison
+    u = ours[shared] - ours[shared].mean()
+    r = theirs[shared] - theirs[shared].mean()
+    words = word_of[frames][shared]
+    error = (u - r) ** 2
+    user_variance, reference_variance = float(np.mean(u**2)), float(np.mean(r**2))
+    scale = user_variance + reference_variance + PERCEPTIBLE_SEMITONES**2
+    likeness = 1.0 - error / scale
+    spread = np.sqrt(user_variance * reference_variance)
+    correlation = float(np.mean(u * r) / spread) if spread > 0 else 0.0
+    ratio = _ratio(user_variance, reference_variance)
+    return PitchComparison(
+        score=_percent(float(likeness.sum()) / (count + missing)),
+        word_scores=tuple(
+            _percent(float(likeness[words == index].mean()))
+            if np.count_nonzero(words == index) >= MIN_SHARED_FRAMES
+            else None
+            for index in range(len(reference_words))
+        ),
+        shape_score=_percent(correlation),
+        range_score=_percent(2.0 * ratio / (1.0 + ratio**2)),
+        correlation=max(-1.0, min(1.0, correlation)),
+        rmse_semitones=float(np.sqrt(error.mean())),
+        range_ratio=ratio,
+        final_movement=_final_movement(u, r, words == len(reference_words) - 1),
+        shared_frames=count,
+        user_median_hz=user_median,
+        reference_median_hz=reference_median,
+        user_contour=comparison.user_contour,
+        reference_contour=drawn,
+    )
+
+
+def _from_median(hz: Floats) -> tuple[Floats, float | None]:
+    """Return semitones from the median of the voiced frames, and that median in Hz."""
+    voiced = hz[np.isfinite(hz)]
+    if not voiced.size:
+        return np.full(hz.shape, np.nan), None
+    median = float(np.median(voiced))
+    return SEMITONES_IN_OCTAVE * np.log2(hz / median), median
+
+
+def _follow(user: PitchContour, median_hz: float | None, times: Floats, target: Floats) -> Floats:
+    """Read the user's semitones at each time, on the lag path that follows the target best.
+
+    Viterbi over lags of −60 to 60 ms; a frame costs the squared distance in semitones, bounded,
+    an unvoiced one as much as the bound.
+    """
+    lags = np.arange(-MAX_LAG_S, MAX_LAG_S + LAG_STEP_S / 2, LAG_STEP_S)
+    if not times.size or median_hz is None:
+        return np.full(times.shape, np.nan)
+    hz = user.at((times[:, None] + lags[None, :]).ravel()).reshape(times.size, lags.size)
+    read = SEMITONES_IN_OCTAVE * np.log2(hz / median_hz)
+    distance = np.minimum((read - target[:, None]) ** 2, MAX_FRAME_COST)
+    distance = np.where(np.isnan(read), MAX_FRAME_COST, distance)
+    steps = np.arange(lags.size)
+    distance = distance + LAG_COST * np.abs(steps - lags.size // 2)
+    change = LAG_CHANGE_COST * np.abs(steps[:, None] - steps[None, :])
+    came_from = np.zeros(distance.shape, dtype=np.intp)
+    cost = distance[0]
+    for i in range(1, len(distance)):
+        ways = cost[None, :] + change
+        came_from[i] = np.argmin(ways, axis=1)
+        cost = ways[steps, came_from[i]] + distance[i]
+    path = np.empty(len(distance), dtype=np.intp)
+    state = int(np.argmin(cost))
+    for i in range(len(distance) - 1, -1, -1):
+        path[i] = state
+        state = int(came_from[i, state])
+    followed: Floats = read[np.arange(len(path)), path]
+    return followed
+
+
+def _voiced_inside(contour: PitchContour, span: Span) -> int:
+    inside = (contour.times >= span[0]) & (contour.times < span[1])
+    return int(np.count_nonzero(inside & np.isfinite(contour.hz)))
+
+
+def _ratio(user_variance: float, reference_variance: float) -> float:
+    """Return the ratio of two standard deviations, kept finite where the reference is flat."""
+    floor = 0.05**2
+    return float(np.sqrt(max(user_variance, 0.0) / max(reference_variance, floor)))
+
+
+def _final_movement(u: Floats, r: Floats, last: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """Return by how many semitones each moves over the last word, by a straight line."""
+    count = int(np.count_nonzero(last))
+    if count < MIN_SHARED_FRAMES:
+        return None
+    place = np.linspace(-0.5, 0.5, count)
+    weight = place / float(place @ place)
+    return float(weight @ u[last]), float(weight @ r[last])
+
+
+def _percent(share: float) -> float:
+    return 100.0 * max(0.0, min(1.0, share))

@@ -1,0 +1,168 @@
+"""The fundamental frequency (F0) of a recording.
+
+- `track_pitch`: F0 by Praat, in a range fitted to the voice.
+- `repair_octaves`: jumps of an octave that a tracker made, taken back.
+- `spread_semitones`: how far a voice moves about.
+- `thin`: a contour cut down to what a plot needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.contour import PitchContour
+
+if TYPE_CHECKING:
+    from analysis.audio import Recording
+
+Floats = NDArray[np.float64]
+
+STEP_S: Final = 0.01
+FIRST_PASS_STEP_S: Final = 0.02
+FIRST_PASS_FLOOR_HZ: Final = 60.0
+FIRST_PASS_CEILING_HZ: Final = 700.0
+# Factors on the first and third quartile of the first pass. 2.5 is what Hirst gives for
+# expressive speech, which an actor's is; 1.5 cuts off exclamations.
+FLOOR_FACTOR: Final = 0.75
+CEILING_FACTOR: Final = 2.5
+LOWEST_FLOOR_HZ: Final = 50.0
+HIGHEST_CEILING_HZ: Final = 800.0
+# Praat's autocorrelation window holds three of the longest periods.
+PERIODS_IN_WINDOW: Final = 3.0
+
+SEMITONES_IN_OCTAVE: Final = 12.0
+# No voice leaps so far between two neighbouring frames; a melody without such a leap is let be.
+LEAP_SEMITONES: Final = 7.0
+# How soon two voiced frames with silence between them stop vouching for each other.
+LEAP_MEMORY_S: Final = 0.1
+# What it costs, in semitones a second, to say that the tracker was an octave off.
+OCTAVE_COST_PER_S: Final = 10.0
+MIN_VOICED_FRAMES: Final = 10
+
+
+def track_pitch(recording: Recording) -> PitchContour:
+    """Track the fundamental frequency with Praat's autocorrelation method, in two passes.
+
+    The first pass looks between 60 and 700 Hz; the second between 0.75 × the first quartile and
+    2.5 × the third quartile of what it found, which keeps octave errors and microprosody out.
+
+    Parameters
+    ----------
+    recording : mono samples, shape (n,).
+
+    Returns
+    -------
+    PitchContour
+        A value each 10 ms, NaN where unvoiced; empty for a recording shorter than Praat's window.
+
+    References
+    ----------
+    Boersma (1993), Proceedings of the Institute of Phonetic Sciences 17 (the tracker).
+    De Looze & Hirst (2008), Speech Prosody, and Hirst (2011), Journal of Speech Sciences 1 (the
+    two passes and their factors).
+    """
+    import parselmouth
+
+    nothing = PitchContour(times=np.empty(0), hz=np.empty(0), step_s=STEP_S)
+    if recording.duration <= PERIODS_IN_WINDOW / FIRST_PASS_FLOOR_HZ + FIRST_PASS_STEP_S:
+        return nothing
+    sound = parselmouth.Sound(
+        recording.samples.astype(np.float64), sampling_frequency=recording.sample_rate
+    )
+    first = sound.to_pitch_ac(
+        time_step=FIRST_PASS_STEP_S,
+        pitch_floor=FIRST_PASS_FLOOR_HZ,
+        pitch_ceiling=FIRST_PASS_CEILING_HZ,
+    ).selected_array["frequency"]
+    voiced = first[first > 0]
+    if not voiced.size:
+        return nothing
+    lower, upper = np.quantile(voiced, (0.25, 0.75))
+    # A floor so low that its window is longer than the sound would be refused by Praat.
+    floor = max(
+        FLOOR_FACTOR * lower,
+        LOWEST_FLOOR_HZ,
+        PERIODS_IN_WINDOW / (recording.duration - STEP_S),
+    )
+    pitch = sound.to_pitch_ac(
+        time_step=STEP_S,
+        pitch_floor=floor,
+        pitch_ceiling=min(CEILING_FACTOR * upper, HIGHEST_CEILING_HZ),
+    )
+    hz = pitch.selected_array["frequency"].copy()
+    hz[hz <= 0] = np.nan
+    contour = PitchContour(times=np.asarray(pitch.xs(), dtype=np.float64), hz=hz, step_s=STEP_S)
+    return repair_octaves(contour)
+
+
+def repair_octaves(contour: PitchContour) -> PitchContour:
+    """Take back jumps of an octave, as trackers make them in creaky and breathy stretches.
+
+    Each voiced frame may be left, doubled or halved. The cheapest path is taken, by dynamic
+    programming: a movement between two voiced frames costs its semitones, less the longer the
+    silence between them; a moved frame costs a little for as long as it lasts. A leap that the
+    voice makes for good thus stays, a stretch that leaves and comes back is mended.
+    """
+    voiced = np.flatnonzero(np.isfinite(contour.hz))
+    if voiced.size < 3:
+        return contour
+    times = contour.times[voiced]
+    semitones = SEMITONES_IN_OCTAVE * np.log2(contour.hz[voiced])
+    movement = np.diff(semitones)
+    if np.max(np.abs(movement)) < LEAP_SEMITONES:
+        return contour
+    gaps = np.diff(times)
+    trust = np.exp(-np.maximum(gaps - contour.step_s, 0.0) / LEAP_MEMORY_S)
+    shifts = np.array([0.0, SEMITONES_IN_OCTAVE, -SEMITONES_IN_OCTAVE])
+    between = shifts[:, None] - shifts[None, :]  # to (row) from (column)
+    stay = np.where(shifts == 0.0, 0.0, OCTAVE_COST_PER_S * contour.step_s)
+    cost = stay.copy()
+    came_from = np.zeros((voiced.size, shifts.size), dtype=np.intp)
+    for i in range(1, voiced.size):
+        ways = cost[None, :] + trust[i - 1] * np.abs(movement[i - 1] + between)
+        came_from[i] = np.argmin(ways, axis=1)
+        cost = ways[np.arange(shifts.size), came_from[i]] + stay
+    state = int(np.argmin(cost))
+    repaired = contour.hz.copy()
+    for i in range(voiced.size - 1, -1, -1):
+        repaired[voiced[i]] *= 2.0 ** (shifts[state] / SEMITONES_IN_OCTAVE)
+        state = int(came_from[i, state])
+    return PitchContour(times=contour.times, hz=repaired, step_s=contour.step_s)
+
+
+def spread_semitones(contour: PitchContour) -> float | None:
+    """Return the standard deviation of the voiced frames in semitones; None below ten of them."""
+    voiced = contour.hz[contour.voiced]
+    if voiced.size < MIN_VOICED_FRAMES:
+        return None
+    return float(np.std(SEMITONES_IN_OCTAVE * np.log2(voiced)))
+
+
+def thin(contour: Floats, *, step_s: float, max_points: int) -> list[tuple[float, float | None]]:
+    """Cut a contour of (n, 2) seconds and values down for a plot, at most `max_points` long.
+
+    Points nearer than `step_s` to the one before are left out, and each stretch of NaN becomes
+    one point with None: the gap in the drawn line.
+    """
+    if not len(contour):
+        return []
+    length = float(contour[-1, 0] - contour[0, 0])
+    step = max(step_s, length / max_points)
+    points: list[tuple[float, float | None]] = []
+    last = -np.inf
+    for time, value in contour.tolist():
+        if np.isnan(value):
+            if points and points[-1][1] is not None:
+                points.append((time, None))
+            continue
+        # Half a millisecond of slack: frame times are sums of steps and carry their rounding.
+        after_gap = bool(points) and points[-1][1] is None
+        if after_gap or time - last >= step - 0.0005:
+            points.append((time, value))
+            last = time
+    if points and points[-1][1] is None:
+        points.pop()
+    return points
