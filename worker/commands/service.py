@@ -1,0 +1,48 @@
+"""`run` and `process`: the worker itself, on a queue or on one job in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.commands.errors import load_settings
+
+
+def run(
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="End when the queues are empty.")
+    ] = False,
+    allow_no_dlq: Annotated[
+        bool,
+        typer.Option(
+            "--allow-no-dlq",
+            help="Run on a queue with no redrive policy: permanent failures are logged and "
+            "deleted.",
+        ),
+    ] = False,
+) -> None:
+    """Take jobs from the queue until SIGTERM."""
+    from worker import logs, service
+
+    settings = load_settings()
+    logs.configure(settings)
+    raise typer.Exit(
+        asyncio.run(service.run(settings, until_empty=until_empty, allow_no_dlq=allow_no_dlq))
+    )
+
+
+def process(
+    job: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, metavar="JOB.json")
+    ],
+) -> None:
+    """Score one job from a file, with no queue: for a replay or a look."""
+    from worker import logs, service
+
+    settings = load_settings()
+    logs.configure(settings, stream=sys.stderr)
+    raise typer.Exit(asyncio.run(service.process_file(settings, job)))

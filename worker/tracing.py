@@ -1,0 +1,242 @@
+"""Traces: one line of spans from the producer through queue, S3 and analysis to the webhook.
+
+With the `otel` extra and an exporter in the environment (OTEL_EXPORTER_OTLP_ENDPOINT), spans are
+sent by OpenTelemetry; names and attributes follow its semantic conventions for messaging, AWS
+SDK calls and HTTP. Without, nothing of it is imported: a span only carries the producer's
+`traceparent` on, so that a trace is not cut where this worker is not traced.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Tracer
+
+Kind = Literal["internal", "client", "consumer", "producer"]
+Value = str | int | float | bool
+
+_EXPORTER_VARIABLES: Final = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+)
+_TRACEPARENT: Final = re.compile(
+    r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+
+_carried: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_tracer: Tracer | None = None
+_provider: TracerProvider | None = None
+
+
+class Span(Protocol):
+    """What a caller may do to a span."""
+
+    def set(self, name: str, value: Value) -> None:
+        """Add an attribute that is known only later (a status code, a size)."""
+
+
+class _NoSpan:
+    def set(self, name: str, value: Value) -> None:
+        pass
+
+
+class _RealSpan:
+    def __init__(self, span: Any) -> None:
+        self._span = span
+
+    def set(self, name: str, value: Value) -> None:
+        self._span.set_attribute(name, value)
+
+
+_NO_SPAN: Final = _NoSpan()
+
+
+def configure() -> bool:
+    """Begin to trace where the environment names an exporter and the extra is installed.
+
+    Returns
+    -------
+    bool
+        Whether spans are sent.
+    """
+    if not any(os.environ.get(name) for name in _EXPORTER_VARIABLES):
+        return False
+    if importlib.util.find_spec("opentelemetry") is None:
+        return False
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    from worker import __version__
+
+    service = {"service.name": os.environ.get("OTEL_SERVICE_NAME", "analysis-worker")}
+    provider = TracerProvider(resource=Resource.create({**service, "service.version": __version__}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    use_provider(provider)
+    return True
+
+
+def use_provider(provider: TracerProvider | None) -> None:
+    """Send spans through this provider; None stops."""
+    global _tracer, _provider  # noqa: PLW0603  one process, one tracer, as OpenTelemetry has it
+    _provider = provider
+    _tracer = None if provider is None else provider.get_tracer("analysis-worker")
+
+
+def shutdown() -> None:
+    """Send what is left; blocks for as long as the exporter takes (a few seconds at most)."""
+    if _provider is not None:
+        _provider.shutdown()
+    use_provider(None)
+
+
+@contextmanager
+def span(
+    name: str,
+    *,
+    traceparent: str | None = None,
+    kind: Kind = "internal",
+    attributes: Mapping[str, Value] | None = None,
+) -> Iterator[Span]:
+    """Time a piece of work as a span.
+
+    Parameters
+    ----------
+    traceparent
+        The W3C header of the work's origin (the message attribute); a wrong one is ignored.
+        Without it the span is a child of the one around it.
+    attributes
+        Names after the semantic conventions; see `messaging_attributes` and its like.
+    """
+    origin = traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
+    token = _carried.set(origin) if origin else None
+    try:
+        if _tracer is None:
+            yield _NO_SPAN
+        else:
+            with _real_span(_tracer, name, origin, kind, attributes) as real:
+                yield real
+    finally:
+        if token is not None:
+            _carried.reset(token)
+
+
+@contextmanager
+def _real_span(
+    tracer: Tracer,
+    name: str,
+    origin: str | None,
+    kind: Kind,
+    attributes: Mapping[str, Value] | None,
+) -> Iterator[Span]:
+    from opentelemetry.trace import SpanKind, Status, StatusCode
+
+    with tracer.start_as_current_span(
+        name,
+        context=_context_of(origin),
+        kind=SpanKind[kind.upper()],
+        attributes=dict(attributes or {}),
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield _RealSpan(current)
+        except BaseException as error:
+            # The text of an error may hold a URL; its kind is enough here, the log has the rest.
+            kind_of_error = getattr(error, "code", None) or type(error).__qualname__
+            current.set_attribute("error.type", str(kind_of_error))
+            current.set_status(Status(StatusCode.ERROR))
+            raise
+
+
+def record_stages(timings_ms: Mapping[str, float]) -> None:
+    """Write the analysis process's stages, which ended just now one after the other, as spans.
+
+    Parameters
+    ----------
+    timings_ms
+        Stage names to milliseconds, in the order in which the stages ran.
+    """
+    if _tracer is None:
+        return
+    end_ns = time.time_ns()
+    start_ns = end_ns - int(sum(timings_ms.values()) * 1e6)
+    for stage, duration_ms in timings_ms.items():
+        stage_end_ns = start_ns + int(duration_ms * 1e6)
+        _tracer.start_span(f"analysis {stage}", start_time=start_ns).end(stage_end_ns)
+        start_ns = stage_end_ns
+
+
+def current_traceparent() -> str | None:
+    """The `traceparent` header for a request or message that this work causes."""
+    if _tracer is None:
+        return _carried.get()
+    from opentelemetry.trace import get_current_span
+
+    context = get_current_span().get_span_context()
+    if not context.is_valid:
+        return _carried.get()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def _context_of(origin: str | None) -> Any:
+    if origin is None:
+        return None
+    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+
+    _, trace_id, span_id, flags = origin.split("-")
+    parent = SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
+    return set_span_in_context(NonRecordingSpan(parent))
+
+
+# --- attributes by the semantic conventions
+
+
+def messaging_attributes(
+    queue: str, message_id: str, job_id: str | None = None
+) -> dict[str, Value]:
+    """Of a span that processes one message (kind `consumer`, named `process QUEUE`)."""
+    found: dict[str, Value] = {
+        "messaging.system": "aws_sqs",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": queue,
+        "messaging.message.id": message_id,
+    }
+    if job_id:
+        found["messaging.message.conversation_id"] = job_id
+    return found
+
+
+def s3_attributes(operation: str, bucket: str, key: str) -> dict[str, Value]:
+    """Of a span around one S3 call (kind `client`, named `S3.GetObject` or the like)."""
+    return {
+        "rpc.system": "aws-api",
+        "rpc.service": "S3",
+        "rpc.method": operation,
+        "aws.s3.bucket": bucket,
+        "aws.s3.key": key,
+    }
+
+
+def http_attributes(method: str, url: str) -> dict[str, Value]:
+    """Of a span around one HTTP request (kind `client`, named after the method); no query."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return {
+        "http.request.method": method,
+        "server.address": parts.hostname or "",
+        "server.port": port,
+        "url.full": f"{parts.scheme}://{parts.hostname or ''}:{port}{parts.path}",
+    }
