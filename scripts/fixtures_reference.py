@@ -25,11 +25,10 @@ def textgrid(words: tuple[SpokenWord, ...], duration_s: float, *, offset_s: floa
     Both tiers cover the whole clip, pauses as empty marks, as a forced aligner leaves them.
     `offset_s` moves every time, for a clip that keeps the time of the film it was cut from.
     """
+    phones = [phone for word in words for phone in word.phones]
     tiers = {
         "words": [(word.start, word.end, word.text.lower()) for word in words],
-        "phones": [
-            (phone.start, phone.end, phone.phone) for word in words for phone in word.phones
-        ],
+        "phones": [(phone.start, phone.end, phone.phone) for phone in phones],
     }
     out = io.StringIO()
     out.write('File type = "ooTextFile"\nObject class = "TextGrid"\n\n')

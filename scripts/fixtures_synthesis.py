@@ -1,10 +1,12 @@
 """Speech from espeak-ng with its own timing: samples, words and phones of one spoken line.
 
-The shared library and its voices come in the `espeakng-loader` wheel. The library keeps global
-state and calls back from C, so everything that touches it lives in `Synthesiser`.
+The shared library and its voices come in the `espeakng-loader` wheel. Its state (the flutter of
+a voice, how far a buffer was filled) outlives even its own termination, so that a line would
+sound otherwise after another line: each one is spoken by a process of its own.
 """
 
 import ctypes
+import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -148,21 +150,39 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
-class Synthesiser:
-    """espeak-ng in this process; one at a time, because its state is global."""
+def speak(text: str, voice: Voice) -> Utterance:
+    """Speak `text`, which must be plain words and punctuation, in `voice`.
+
+    The same samples for the same arguments, whatever was spoken before. Raises `SynthesisError`.
+    """
+    with multiprocessing.get_context("fork").Pool(processes=1) as process:
+        return process.apply(_speak, (text, voice))
+
+
+def synthesiser_version() -> str:
+    """Name the library and its version."""
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    library.espeak_Info.restype = ctypes.c_char_p
+    return f"espeak-ng {library.espeak_Info(None).decode()}"
+
+
+def _speak(text: str, voice: Voice) -> Utterance:
+    return _Synthesiser().speak(text, voice)
+
+
+class _Synthesiser:
+    """espeak-ng, loaded and listening to its own callback."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        self._library.espeak_Info.restype = ctypes.c_char_p
-        self.sample_rate: int = self._library.espeak_Initialize(
+        self._sample_rate: int = self._library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS,
             0,
             str(Path(espeakng_loader.get_data_path())).encode(),
             _INITIALIZE_PHONEME_EVENTS,
         )
-        if self.sample_rate <= 0:
-            raise SynthesisError(f"espeak_Initialize answered {self.sample_rate}")
-        self.version: str = self._library.espeak_Info(None).decode()
+        if self._sample_rate <= 0:
+            raise SynthesisError(f"espeak_Initialize answered {self._sample_rate}")
         self._pcm = bytearray()
         self._events: list[_Event] = []
         # The library keeps only the pointer: without this reference the callback is collected.
@@ -170,12 +190,8 @@ class Synthesiser:
         self._library.espeak_SetSynthCallback(self._callback)
 
     def speak(self, text: str, voice: Voice) -> Utterance:
-        """Speak `text`, which must be plain words and punctuation, in `voice`."""
-        self._pcm.clear()
-        self._events.clear()
         # The breath in some voices is noise from its own generator.
         self._call("espeak_ng_SetRandSeed", ctypes.c_long(_RANDOM_SEED))
-        # Set anew each time: SetVoiceByName resets the parameters to the voice's own.
         self._call("espeak_SetVoiceByName", voice.name.encode())
         for parameter, value in (
             (_RATE_PARAMETER, voice.words_per_minute),
@@ -192,8 +208,8 @@ class Synthesiser:
         self._call("espeak_Synchronize")
         pcm = np.frombuffer(bytes(self._pcm), dtype=np.int16)
         samples = (pcm / np.float32(2**15)).astype(np.float32)
-        words = _words(text, self._events, len(samples), self.sample_rate)
-        return Utterance(samples, self.sample_rate, words)
+        words = _words(text, self._events, len(samples), self._sample_rate)
+        return Utterance(samples, self._sample_rate, words)
 
     def _call(self, function: str, *arguments: Any) -> None:
         status = getattr(self._library, function)(*arguments)
