@@ -90,6 +90,7 @@ class TaskProtection:
         self._jobs = 0
         self._idle_since: float = self._clock.now()
         self._protected_since: float | None = None
+        self._asked = False
         self._renew_at = 0.0
         self._break_until: float | None = None
         self._retry_at = 0.0
@@ -126,7 +127,7 @@ class TaskProtection:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        if self._protected_since is not None:
+        if self._asked:  # the answer to the last call may have been cut off just now
             await self._set(protected=False)
         if self._session is not None:
             await self._session.close()
@@ -191,6 +192,7 @@ class TaskProtection:
 
     async def _set(self, *, protected: bool) -> bool:
         """Ask for protection or for its end; whether the agent did it."""
+        self._asked = self._asked or protected
         try:
             await self._put(protected=protected)
         except (aiohttp.ClientError, OSError, TimeoutError, ProtectionRefused, ValueError) as error:
@@ -213,6 +215,7 @@ class TaskProtection:
             self._renew_at = now + RENEW_AFTER_S
         else:
             self._protected_since = None
+            self._asked = False
             _log.info("ecs_protection_cleared")
         return True
 

@@ -41,6 +41,7 @@ _CORE_FIELDS: Final = (
     *("timestamp", "level", "event", "logger", "job_id", "message_id", "receive_count"),
     *("stage", "code", "duration_ms"),
 )
+"""What a line begins with, and all that is left of one that cannot be made short enough."""
 
 EventDict = MutableMapping[str, Any]
 
@@ -70,6 +71,7 @@ def setup(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
                 show_locals=False, max_frames=MAX_FRAMES, use_rich=False
             )
         ),
+        slim_exception,
         drop_queries,
     ]
     after: list[structlog.typing.Processor] = [
@@ -89,7 +91,6 @@ def setup(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
@@ -132,6 +133,21 @@ def clear() -> None:
 
 
 # --- processors
+
+
+def slim_exception(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Leave the empty fields of a structured exception out of the line."""
+    errors = event.get("exception")
+    if isinstance(errors, list):
+        event["exception"] = [_slim(error) for error in errors]
+    return event
+
+
+def _slim(error: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in error.items() if value}
+    if "exceptions" in kept:  # the parts of an ExceptionGroup, each a chain of its own
+        kept["exceptions"] = [[_slim(item) for item in chain] for chain in kept["exceptions"]]
+    return kept
 
 
 def drop_queries(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -213,8 +229,9 @@ def _ascii(value: Any) -> Any:
 
 
 def render_json(_logger: Any, _method: str, event: EventDict) -> str:
-    """Write the line; what JSON cannot hold is written as text."""
-    return _dumped(event).decode()
+    """Write the line, who and what first; what JSON cannot hold is written as text."""
+    head = {key: event[key] for key in _CORE_FIELDS if key in event}
+    return _dumped({**head, **event}).decode()
 
 
 def flatten_exception(_logger: Any, _method: str, event: EventDict) -> EventDict:

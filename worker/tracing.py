@@ -8,7 +8,6 @@ SDK calls and HTTP. Without, nothing of it is imported: a span only carries the 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import time
@@ -71,13 +70,13 @@ def configure() -> bool:
     """
     if not any(os.environ.get(name) for name in _EXPORTER_VARIABLES):
         return False
-    if importlib.util.find_spec("opentelemetry") is None:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
         return False
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
     from worker import __version__
 
     service = {"service.name": os.environ.get("OTEL_SERVICE_NAME", "analysis-worker")}
