@@ -65,22 +65,24 @@ class SetClock:
 
     def __init__(self) -> None:
         self.hand = 1000.0
-        self.moved = asyncio.Condition()
-        self.waiting = 0
+        self.waiting: tuple[asyncio.Event, float | None] | None = None
 
     def now(self) -> float:
         return self.hand
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
-        until = None if timeout_s is None else self.hand + timeout_s
-        self.waiting += 1
-        try:
-            while not event.is_set() and (until is None or self.hand < until):
-                await asyncio.sleep(0)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(event.wait(), 0.002)
-        finally:
-            self.waiting -= 1
+        self.waiting = (event, None if timeout_s is None else self.hand + timeout_s)
+        while self.is_at_rest():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), 0.002)
+        self.waiting = None
+
+    def is_at_rest(self) -> bool:
+        """Whether the watcher waits, and for something that has not come about."""
+        if self.waiting is None:
+            return False
+        event, until = self.waiting
+        return not event.is_set() and (until is None or self.hand < until)
 
     def forward(self, seconds: float) -> None:
         self.hand += seconds
@@ -114,8 +116,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def settled(clock: SetClock) -> None:
     """Wait until the watcher has done what is due and waits again."""
-    await asyncio.sleep(0.02)
-    await until(lambda: clock.waiting > 0)
+    await until(clock.is_at_rest)
 
 
 def failures(metrics: Metrics) -> float | None:
