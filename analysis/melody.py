@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.pitch import SEMITONES_IN_OCTAVE, repair_octaves
+from analysis.likeness import concordance, percent
+from analysis.pitch import SEMITONES_IN_OCTAVE, plausible
 from analysis.warp import Span, carry
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ MAX_LAG_S: Final = 0.06
 LAG_STEP_S: Final = 0.01
 LAG_CHANGE_COST: Final = 2.0
 LAG_COST: Final = 0.25
-MAX_FRAME_COST: Final = 36.0
+# Half an octave: what is further off is a tracker's error or another melody altogether, and one
+# frame of it says no more than that.
+LARGEST_ERROR_SEMITONES: Final = 6.0
 # Movements smaller than about a semitone are not told apart reliably in running speech
 # ('t Hart 1981, JASA 69: 1.5 semitones and more), so this much variance counts as shared.
 PERCEPTIBLE_SEMITONES: Final = 1.0
@@ -106,7 +109,7 @@ def compare_pitch(
     Lin (1989), Biometrics 45, 255–268 (concordance). Hermes (1998), JSLHR 41, 73–82 (correlation
     and distance of pitch contours against listeners). 't Hart (1981), JASA 69, 811–821 (ε).
     """
-    reference = repair_octaves(reference)
+    reference = plausible(reference)
     user_semitones, user_median = _from_median(user.hz)
     reference_semitones, reference_median = _from_median(reference.hz)
     word_of, warped = carry(reference.times, user_words, reference_words)
@@ -140,29 +143,24 @@ def compare_pitch(
     )
     if count < MIN_SHARED_FRAMES:
         return comparison
-    u = ours[shared] - ours[shared].mean()
-    r = theirs[shared] - theirs[shared].mean()
+    u, r = ours[shared], theirs[shared]
     words = word_of[frames][shared]
-    error = (u - r) ** 2
-    user_variance, reference_variance = float(np.mean(u**2)), float(np.mean(r**2))
-    scale = user_variance + reference_variance + PERCEPTIBLE_SEMITONES**2
-    likeness = 1.0 - error / scale
-    spread = np.sqrt(user_variance * reference_variance)
-    correlation = float(np.mean(u * r) / spread) if spread > 0 else 0.0
-    ratio = _ratio(user_variance, reference_variance)
+    likeness = concordance(
+        u, r, unnoticed=PERCEPTIBLE_SEMITONES, largest_error=LARGEST_ERROR_SEMITONES
+    )
     return PitchComparison(
-        score=_percent(float(likeness.sum()) / (count + missing)),
+        score=percent(float(likeness.by_frame.sum()) / (count + missing)),
         word_scores=tuple(
-            _percent(float(likeness[words == index].mean()))
+            percent(float(likeness.by_frame[words == index].mean()))
             if np.count_nonzero(words == index) >= MIN_SHARED_FRAMES
             else None
             for index in range(len(reference_words))
         ),
-        shape_score=_percent(correlation),
-        range_score=_percent(2.0 * ratio / (1.0 + ratio**2)),
-        correlation=max(-1.0, min(1.0, correlation)),
-        rmse_semitones=float(np.sqrt(error.mean())),
-        range_ratio=ratio,
+        shape_score=percent(likeness.correlation),
+        range_score=percent(2.0 * likeness.ratio / (1.0 + likeness.ratio**2)),
+        correlation=likeness.correlation,
+        rmse_semitones=likeness.rmse,
+        range_ratio=likeness.ratio,
         final_movement=_final_movement(u, r, words == len(reference_words) - 1),
         shared_frames=count,
         user_median_hz=user_median,
@@ -192,8 +190,8 @@ def _follow(user: PitchContour, median_hz: float | None, times: Floats, target: 
         return np.full(times.shape, np.nan)
     hz = user.at((times[:, None] + lags[None, :]).ravel()).reshape(times.size, lags.size)
     read = SEMITONES_IN_OCTAVE * np.log2(hz / median_hz)
-    distance = np.minimum((read - target[:, None]) ** 2, MAX_FRAME_COST)
-    distance = np.where(np.isnan(read), MAX_FRAME_COST, distance)
+    distance = np.minimum((read - target[:, None]) ** 2, LARGEST_ERROR_SEMITONES**2)
+    distance = np.where(np.isnan(read), LARGEST_ERROR_SEMITONES**2, distance)
     steps = np.arange(lags.size)
     distance = distance + LAG_COST * np.abs(steps - lags.size // 2)
     change = LAG_CHANGE_COST * np.abs(steps[:, None] - steps[None, :])
@@ -217,12 +215,6 @@ def _voiced_inside(contour: PitchContour, span: Span) -> int:
     return int(np.count_nonzero(inside & np.isfinite(contour.hz)))
 
 
-def _ratio(user_variance: float, reference_variance: float) -> float:
-    """Return the ratio of two standard deviations, kept finite where the reference is flat."""
-    floor = 0.05**2
-    return float(np.sqrt(max(user_variance, 0.0) / max(reference_variance, floor)))
-
-
 def _final_movement(u: Floats, r: Floats, last: NDArray[np.bool_]) -> tuple[float, float] | None:
     """Return by how many semitones each moves over the last word, by a straight line."""
     count = int(np.count_nonzero(last))
@@ -231,7 +223,3 @@ def _final_movement(u: Floats, r: Floats, last: NDArray[np.bool_]) -> tuple[floa
     place = np.linspace(-0.5, 0.5, count)
     weight = place / float(place @ place)
     return float(weight @ u[last]), float(weight @ r[last])
-
-
-def _percent(share: float) -> float:
-    return 100.0 * max(0.0, min(1.0, share))

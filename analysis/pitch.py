@@ -2,6 +2,7 @@
 
 - `track_pitch`: F0 by Praat, in a range fitted to the voice.
 - `repair_octaves`: jumps of an octave that a tracker made, taken back.
+- `plausible`: a contour from elsewhere, held to the same rules.
 - `spread_semitones`: how far a voice moves about.
 - `thin`: a contour cut down to what a plot needs.
 """
@@ -34,12 +35,14 @@ HIGHEST_CEILING_HZ: Final = 800.0
 PERIODS_IN_WINDOW: Final = 3.0
 
 SEMITONES_IN_OCTAVE: Final = 12.0
-# No voice leaps so far between two neighbouring frames; a melody without such a leap is let be.
-LEAP_SEMITONES: Final = 7.0
-# How soon two voiced frames with silence between them stop vouching for each other.
-LEAP_MEMORY_S: Final = 0.1
-# What it costs, in semitones a second, to say that the tracker was an octave off.
-OCTAVE_COST_PER_S: Final = 10.0
+# A movement of up to so much between neighbouring voiced frames is any voice's own.
+FREE_MOVEMENT_SEMITONES: Final = 4.0
+# How soon two voiced frames stop vouching for each other.
+MEMORY_S: Final = 0.1
+# What it costs, in semitones, to say that the tracker was an octave off: to begin or end such a
+# stretch, and for each second of it.
+OCTAVE_CHANGE_COST: Final = 2.0
+OCTAVE_COST_PER_S: Final = 20.0
 MIN_VOICED_FRAMES: Final = 10
 
 
@@ -80,17 +83,12 @@ def track_pitch(recording: Recording) -> PitchContour:
     voiced = first[first > 0]
     if not voiced.size:
         return nothing
-    lower, upper = np.quantile(voiced, (0.25, 0.75))
-    # A floor so low that its window is longer than the sound would be refused by Praat.
-    floor = max(
-        FLOOR_FACTOR * lower,
-        LOWEST_FLOOR_HZ,
-        PERIODS_IN_WINDOW / (recording.duration - STEP_S),
-    )
+    floor, ceiling = voice_range(voiced)
     pitch = sound.to_pitch_ac(
         time_step=STEP_S,
-        pitch_floor=floor,
-        pitch_ceiling=min(CEILING_FACTOR * upper, HIGHEST_CEILING_HZ),
+        # A floor so low that its window is longer than the sound is refused by Praat.
+        pitch_floor=max(floor, PERIODS_IN_WINDOW / (recording.duration - STEP_S)),
+        pitch_ceiling=ceiling,
     )
     hz = pitch.selected_array["frequency"].copy()
     hz[hz <= 0] = np.nan
@@ -101,28 +99,28 @@ def track_pitch(recording: Recording) -> PitchContour:
 def repair_octaves(contour: PitchContour) -> PitchContour:
     """Take back jumps of an octave, as trackers make them in creaky and breathy stretches.
 
-    Each voiced frame may be left, doubled or halved. The cheapest path is taken, by dynamic
-    programming: a movement between two voiced frames costs its semitones, less the longer the
-    silence between them; a moved frame costs a little for as long as it lasts. A leap that the
-    voice makes for good thus stays, a stretch that leaves and comes back is mended.
+    Each voiced frame may be left, doubled or halved, and the cheapest path is taken by dynamic
+    programming. A movement between two voiced frames costs its semitones above four, less the
+    further apart they are; a moved stretch costs something at both ends and for as long as it
+    lasts. So a stretch that leaves and comes back is mended, and a leap that lasts, or that
+    follows silence, is the voice's own.
     """
-    voiced = np.flatnonzero(np.isfinite(contour.hz))
+    voiced = np.flatnonzero(contour.voiced)
     if voiced.size < 3:
         return contour
-    times = contour.times[voiced]
-    semitones = SEMITONES_IN_OCTAVE * np.log2(contour.hz[voiced])
-    movement = np.diff(semitones)
-    if np.max(np.abs(movement)) < LEAP_SEMITONES:
+    movement = np.diff(SEMITONES_IN_OCTAVE * np.log2(contour.hz[voiced]))
+    if np.max(np.abs(movement)) <= FREE_MOVEMENT_SEMITONES:
         return contour
-    gaps = np.diff(times)
-    trust = np.exp(-np.maximum(gaps - contour.step_s, 0.0) / LEAP_MEMORY_S)
+    trust = np.exp(-np.diff(contour.times[voiced]) / MEMORY_S)
     shifts = np.array([0.0, SEMITONES_IN_OCTAVE, -SEMITONES_IN_OCTAVE])
     between = shifts[:, None] - shifts[None, :]  # to (row) from (column)
+    change = np.where(between == 0.0, 0.0, OCTAVE_CHANGE_COST)
     stay = np.where(shifts == 0.0, 0.0, OCTAVE_COST_PER_S * contour.step_s)
-    cost = stay.copy()
+    cost = stay
     came_from = np.zeros((voiced.size, shifts.size), dtype=np.intp)
     for i in range(1, voiced.size):
-        ways = cost[None, :] + trust[i - 1] * np.abs(movement[i - 1] + between)
+        moved = np.abs(movement[i - 1] + between) - FREE_MOVEMENT_SEMITONES
+        ways = cost[None, :] + change + trust[i - 1] * np.maximum(moved, 0.0)
         came_from[i] = np.argmin(ways, axis=1)
         cost = ways[np.arange(shifts.size), came_from[i]] + stay
     state = int(np.argmin(cost))
@@ -131,6 +129,33 @@ def repair_octaves(contour: PitchContour) -> PitchContour:
         repaired[voiced[i]] *= 2.0 ** (shifts[state] / SEMITONES_IN_OCTAVE)
         state = int(came_from[i, state])
     return PitchContour(times=contour.times, hz=repaired, step_s=contour.step_s)
+
+
+def plausible(contour: PitchContour) -> PitchContour:
+    """Mend a contour of unknown origin: octaves repaired, what no voice of its range does unvoiced.
+
+    The range is what `track_pitch` would have looked in, from the contour's own quartiles.
+    """
+    repaired = repair_octaves(contour)
+    if not repaired.voiced.any():
+        return repaired
+    floor, ceiling = voice_range(repaired.hz[repaired.voiced])
+    # NaN compares as false on both sides and stays NaN.
+    outside = (repaired.hz < floor) | (repaired.hz > ceiling)
+    hz = np.where(outside, np.nan, repaired.hz)
+    return PitchContour(times=repaired.times, hz=hz, step_s=repaired.step_s)
+
+
+def voice_range(voiced_hz: Floats) -> tuple[float, float]:
+    """Return the floor and ceiling in Hz for a voice, from a first look at its F0.
+
+    0.75 × the first and 2.5 × the third quartile, within 50–800 Hz; see `track_pitch`.
+    """
+    lower, upper = np.quantile(voiced_hz, (0.25, 0.75))
+    return (
+        max(FLOOR_FACTOR * float(lower), LOWEST_FLOOR_HZ),
+        min(CEILING_FACTOR * float(upper), HIGHEST_CEILING_HZ),
+    )
 
 
 def spread_semitones(contour: PitchContour) -> float | None:
