@@ -23,6 +23,8 @@ SILENCE_PEAK_DBFS: Final = -65.0
 LOW_PEAK_DBFS: Final = -40.0
 VERY_SHORT_S: Final = 0.3
 """Shorter than any one-word line."""
+OVER_RANGE: Final = 1.5
+"""Lossy codecs overshoot full scale by less; beyond it a writer forgot to scale its floats."""
 CANCELLED_SHARE: Final = 0.01
 """Channels that lose 20 dB when they are averaged are the same sound with opposite sign."""
 
@@ -141,7 +143,14 @@ class Recording:
                     f"The recording lasts {recording.duration:.2f} s, less than a word.",
                 )
             )
-        if recording.peak_dbfs < LOW_PEAK_DBFS:
+        if recording.is_silent:
+            warnings.append(
+                AudioWarning(
+                    "low_level",
+                    "The recording is silent: check that the microphone is on and allowed.",
+                )
+            )
+        elif recording.peak_dbfs < LOW_PEAK_DBFS:
             warnings.append(
                 AudioWarning(
                     "low_level",
@@ -245,7 +254,12 @@ class _MonoStream:
 
     def _level_warnings(self) -> Iterable[AudioWarning]:
         share = self._clipped / self._frames
-        if share >= CLIPPED_SHARE:
+        if self._peak > OVER_RANGE:
+            yield AudioWarning(
+                "over_range",
+                f"The samples reach {self._peak:.4g} times full scale; they were scaled down.",
+            )
+        elif share >= CLIPPED_SHARE:
             yield AudioWarning(
                 "clipping",
                 f"{share:.1%} of the samples are at full scale: "
