@@ -41,8 +41,8 @@ def process(
     ],
 ) -> None:
     """Score one job from a file, with no queue: for a replay or a look."""
-    from worker import logs, service
+    from worker import logs, replay
 
     settings = load_settings()
     logs.configure(settings, stream=sys.stderr)
-    raise typer.Exit(asyncio.run(service.process_file(settings, job)))
+    raise typer.Exit(asyncio.run(replay.process_file(settings, job)))

@@ -1,0 +1,377 @@
+"""Takes messages from the queues, has their jobs done under a lease, and settles them.
+
+    poll (one task a queue) ──> one task a message: lease, pipeline, settlement
+
+A poll first reserves permits for exactly the messages it asks for. Draining: the polls end, what
+has not started is handed back, what has started may finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from worker import logs
+from worker.failures import ErrorCode, JobFailure, LeaseLost, classify
+from worker.queue import MAX_BATCH, Message, SqsError, new_attempt_id
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from worker.ecs import TaskProtection
+    from worker.intake import Intake
+    from worker.lease import Lease, LeaseKeeper
+    from worker.metrics import Metrics
+    from worker.pipeline import Pipeline
+    from worker.queue import Queue
+    from worker.settlement import Settlement
+    from worker.sinks import Sinks
+
+POLL_ERROR_FIRST_S: Final = 1.0
+POLL_ERROR_MAX_S: Final = 30.0
+
+STALLED_WAIT_TIMES: Final = 3
+"""A receive that is outstanding for this many wait times has stalled."""
+
+LEAST_WAIT_FOR_STALL_S: Final = 10.0
+
+EMPTY_WAIT_S: Final = 1
+"""The long poll of a run that ends when the queue is empty."""
+
+EMPTY_CHECKS: Final = 2
+EMPTY_CHECK_PAUSE_S: Final = 0.5
+"""SQS's counts are approximate: they are read twice before a queue is taken for empty."""
+
+HAND_BACK_TIMEOUT_S: Final = 5.0
+
+log = logs.get_logger()
+
+
+@dataclass(eq=False)
+class _Work:
+    """One message being worked on."""
+
+    lease: Lease
+    rank: int
+    has_started: bool = False
+    holds_permit: bool = True
+    task: asyncio.Task[None] | None = None
+
+
+class Consumer:
+    """Polls the queues and runs the jobs.
+
+    Parameters
+    ----------
+    queues
+        Highest priority first.
+    until_empty
+        Stop polling once every queue is empty and every job settled.
+    """
+
+    def __init__(
+        self,
+        queues: Sequence[Queue],
+        *,
+        intake: Intake,
+        leases: LeaseKeeper,
+        pipeline: Pipeline,
+        settlement: Settlement,
+        sinks: Sinks,
+        metrics: Metrics,
+        wait_time_s: int,
+        protection: TaskProtection | None = None,
+        until_empty: bool = False,
+    ) -> None:
+        self._queues = queues
+        self._intake = intake
+        self._leases = leases
+        self._pipeline = pipeline
+        self._settlement = settlement
+        self._sinks = sinks
+        self._metrics = metrics
+        self._wait_time_s = min(wait_time_s, EMPTY_WAIT_S) if until_empty else wait_time_s
+        self._protection = protection
+        self._until_empty = until_empty
+        self._work: set[_Work] = set()
+        self._stopping = asyncio.Event()
+        self._polling_since: dict[int, float] = {}
+        self._polls: list[asyncio.Task[None]] = []
+        self.unsettled = 0
+        """Messages that a stop could neither settle nor hand back."""
+
+    async def run(self) -> None:
+        """Poll until told to stop; returns when the last receive has ended."""
+        renewing = asyncio.create_task(self._leases.run())
+        renewing.add_done_callback(_must_not_end)
+        self._renewing = renewing
+        self._polls = [
+            asyncio.create_task(self._poll(rank, queue)) for rank, queue in enumerate(self._queues)
+        ]
+        await asyncio.gather(*self._polls)
+
+    def stop_polling(self) -> None:
+        """Begin no further receive; one that runs is finished."""
+        self._stopping.set()
+
+    def abort_polling(self) -> None:
+        """Break off the running receives; what they hold comes back after its visibility."""
+        self._stopping.set()
+        for poll in self._polls:
+            poll.cancel()
+
+    async def drain(self, grace_s: float) -> None:
+        """After polling has ended: hand back the unstarted, let the started finish, hand back.
+
+        Parameters
+        ----------
+        grace_s
+            How long started jobs may take.
+        """
+        for work in list(self._work):
+            if not work.has_started and work.task is not None:
+                work.task.cancel()
+        if self._work:
+            log.info("draining", jobs=len(self._work), grace_s=grace_s)
+        await self._wait_for_work(grace_s)
+        self.cut()
+        await self._wait_for_work(HAND_BACK_TIMEOUT_S)
+        self.unsettled += len(self._work)
+        self._renewing.cancel()
+        for queue in self._queues:
+            await queue.flush()
+
+    def cut(self) -> None:
+        """Stop every job now; each hands its message back."""
+        for work in list(self._work):
+            if work.task is not None:
+                work.task.cancel()
+
+    async def _wait_for_work(self, timeout_s: float) -> None:
+        tasks = [work.task for work in self._work if work.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages being worked on."""
+        return len(self._work)
+
+    def stalled(self) -> str | None:
+        """Say which receive has been outstanding for too long; None if all is well.
+
+        Not polling because every slot is taken, and errors from SQS, are no stall.
+        """
+        limit = STALLED_WAIT_TIMES * max(self._wait_time_s, LEAST_WAIT_FOR_STALL_S)
+        for rank, since in self._polling_since.items():
+            if (waited := time.monotonic() - since) > limit:
+                return f"a receive on {self._queues[rank].name} has taken {waited:.0f} s"
+        return None
+
+    async def _poll(self, rank: int, queue: Queue) -> None:
+        """Receive for as long as the worker runs."""
+        pause = POLL_ERROR_FIRST_S
+        attempt_id = new_attempt_id()
+        was_empty = True
+        while await self._may_poll():
+            permits = await self._permits(rank, self._wanted(queue, was_empty=was_empty))
+            if permits == 0:
+                return
+            try:
+                messages = await self._receive(rank, queue, permits, attempt_id)
+            except SqsError as error:
+                self._intake.release(rank, permits)
+                failure = classify(error, what=f"the queue {queue.name}")
+                log.warning(
+                    "receive_failed", queue=queue.name, code=str(failure.code), error=str(failure)
+                )
+                await self._sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, POLL_ERROR_MAX_S)
+                continue
+            except BaseException:
+                self._intake.release(rank, permits)
+                raise
+            pause = POLL_ERROR_FIRST_S
+            attempt_id = new_attempt_id()
+            self._intake.release(rank, permits - len(messages))
+            for message in messages:
+                self._begin(message, rank)
+            was_empty = not messages
+            if was_empty and self._until_empty and await self._all_empty():
+                self.stop_polling()
+
+    def _wanted(self, queue: Queue, *, was_empty: bool) -> int:
+        """How many messages to ask for, at most.
+
+        A FIFO queue is asked for one: SQS then keeps the rest of its group back, so that the
+        order and a failure's hold on its group are SQS's own. Of several queues an empty one
+        keeps one permit only, so that its long poll takes no slots from the others.
+        """
+        if queue.is_fifo or (was_empty and len(self._queues) > 1):
+            return 1
+        return MAX_BATCH
+
+    async def _may_poll(self) -> bool:
+        if self._protection is not None and not self._protection.may_poll.is_set():
+            await self._or_stop(self._protection.may_poll.wait())
+        return not self._stopping.is_set()
+
+    async def _permits(self, rank: int, most: int) -> int:
+        """Reserve permits; 0 when the worker stops first."""
+        asked = asyncio.ensure_future(self._intake.acquire(rank, most))
+        await self._or_stop(asked)
+        if asked.done() and not asked.cancelled():
+            if not self._stopping.is_set():
+                return asked.result()
+            self._intake.release(rank, asked.result())
+        return 0
+
+    async def _or_stop(self, awaitable: Awaitable[object]) -> None:
+        """Wait for something or for the stop; what was not done by then is cancelled."""
+        wanted = asyncio.ensure_future(awaitable)
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({wanted, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            if not wanted.done():
+                wanted.cancel()
+                await asyncio.wait({wanted})
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._or_stop(asyncio.sleep(seconds))
+
+    async def _receive(self, rank: int, queue: Queue, limit: int, attempt_id: str) -> list[Message]:
+        self._polling_since[rank] = time.monotonic()
+        try:
+            return await queue.receive(
+                limit,
+                wait_s=self._wait_time_s,
+                visibility_s=self._leases.visibility_s,
+                attempt_id=attempt_id,
+            )
+        finally:
+            del self._polling_since[rank]
+
+    async def _all_empty(self) -> bool:
+        for check in range(EMPTY_CHECKS):
+            if check:
+                await self._sleep(EMPTY_CHECK_PAUSE_S)
+            if self._work:
+                return False
+            try:
+                for queue in self._queues:
+                    if await queue.depth() > 0:
+                        return False
+            except SqsError:
+                return False
+        return True
+
+    def _begin(self, message: Message, rank: int) -> None:
+        """Start working on a message, in a task of its own."""
+        lag_s = max(0.0, time.time() - message.sent_at) if message.sent_at else 0.0
+        self._metrics.received(message.queue.name, 1, lag_s)
+        work = _Work(self._leases.take(message), rank)
+        self._work.add(work)
+        self._metrics.in_flight(1)
+        work.task = asyncio.create_task(self._run(work))
+        work.lease.on_lost(work.task.cancel)
+        work.task.add_done_callback(lambda _: self._end(work))
+        self._tell_protection()
+
+    def _end(self, work: _Work) -> None:
+        """Give back whatever the job still holds, also if its task never ran."""
+        self._free_permit(work)
+        self._leases.release(work.lease)
+        self._work.discard(work)
+        self._metrics.in_flight(-1)
+        self._tell_protection()
+
+    def _tell_protection(self) -> None:
+        if self._protection is not None:
+            self._protection.jobs_in_flight(len(self._work))
+
+    def _free_permit(self, work: _Work) -> None:
+        if work.holds_permit:
+            work.holds_permit = False
+            self._intake.release(work.rank)
+
+    async def _run(self, work: _Work) -> None:
+        """Do one job and settle its message, with its names in every log line."""
+        message = work.lease.message
+        with logs.bound(
+            message_id=message.message_id,
+            receive_count=message.receive_count,
+            queue=message.queue.name,
+        ):
+            started = time.monotonic()
+            try:
+                outcome, code = await self._work_and_settle(work)
+            except (asyncio.CancelledError, LeaseLost):
+                outcome, code = await self._after_a_cut(work), None
+            log.info(
+                "job_done",
+                outcome=outcome,
+                code=code,
+                duration_ms=round((time.monotonic() - started) * 1000),
+            )
+
+    async def _work_and_settle(self, work: _Work) -> tuple[str, str | None]:
+        def scored() -> None:
+            work.has_started = True
+            self._free_permit(work)
+
+        def started() -> None:
+            work.has_started = True
+
+        failure: JobFailure | None = None
+        deadline = asyncio.timeout_at(work.lease.work_until)
+        try:
+            async with deadline:
+                await self._pipeline.run(work.lease.message, on_started=started, on_scored=scored)
+        except JobFailure as raised:
+            failure = raised
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if deadline.expired():
+                failure = JobFailure(
+                    ErrorCode.JOB_TIMEOUT, "The job was not done within WORKER_JOB_TIMEOUT_S."
+                )
+            else:
+                log.exception("job_raised")
+                failure = classify(error)
+        if failure is None:
+            await self._settlement.succeeded(work.lease)
+            return "completed", None
+        log.warning(
+            "job_failed", code=str(failure.code), stage=str(failure.stage), reason=failure.message
+        )
+        async with self._sinks.backlog:
+            scored()
+            decision = await self._settlement.failed(work.lease, failure)
+        return str(decision.action), str(failure.code)
+
+    async def _after_a_cut(self, work: _Work) -> str:
+        """The job was stopped: by the loss of its lease, or by a drain."""
+        if work.lease.lost_by is not None:
+            return f"lease_lost_{work.lease.lost_by}"
+        if work.lease.is_released:
+            return "settled"
+        try:
+            async with asyncio.timeout(HAND_BACK_TIMEOUT_S):
+                await self._settlement.hand_back(work.lease)
+        except (LeaseLost, TimeoutError):
+            self.unsettled += 1
+            return "left_to_visibility_timeout"
+        return "released"
+
+
+def _must_not_end(task: asyncio.Task[None]) -> None:
+    """Leases that are no longer renewed would be worked on twice; say so, whatever the reason."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("lease_keeper_died", error=repr(error))
+        raise SystemExit(1) from error

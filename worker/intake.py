@@ -1,0 +1,114 @@
+"""Intake permits: how many messages may be asked for, and by which queue's poll.
+
+A permit is reserved before a receive, for exactly the messages asked for, so that concurrent
+polls never overshoot. It is given back when its job is scored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+READ_AHEAD_PER_SLOT: Final = 1
+"""Jobs that may wait, downloaded, for each analysis slot, so that a slot is never idle."""
+
+
+@dataclass
+class _Waiter:
+    rank: int
+    most: int
+    granted: asyncio.Future[int] = field(repr=False)
+
+
+class Intake:
+    """Permits shared by the polls of several queues, highest priority first.
+
+    Parameters
+    ----------
+    slots
+        Analysis processes; the permits are these and a read-ahead of one for each.
+    ranks
+        Number of queues; rank 0 is served first.
+    reserve
+        The share of permits that the lower queues together are sure of, at least one each while
+        there are two permits or more.
+    """
+
+    def __init__(self, slots: int, *, ranks: int = 1, reserve: float = 0.1) -> None:
+        self._ranks = ranks
+        self._reserve = reserve
+        self._in_use = [0] * ranks
+        self._waiters: list[_Waiter] = []
+        self._capacity = 0
+        self.resize(slots)
+
+    @property
+    def capacity(self) -> int:
+        """Permits in all."""
+        return self._capacity
+
+    @property
+    def in_use(self) -> int:
+        """Permits that are out."""
+        return sum(self._in_use)
+
+    def resize(self, slots: int) -> None:
+        """Change the number of slots; permits that are out run out by themselves."""
+        # Never fewer than there are queues, or the idle polls of some would keep out the others.
+        self._capacity = max(slots * (1 + READ_AHEAD_PER_SLOT), self._ranks)
+        self._serve()
+
+    def assured(self, rank: int) -> int:
+        """Permits that a queue is sure of even while higher ones have a backlog."""
+        if rank == 0 or self._ranks == 1:
+            return 0
+        lower = self._ranks - 1
+        total = max(lower, math.ceil(self._capacity * self._reserve))
+        return min(total // lower, max(0, (self._capacity - 1) // lower))
+
+    def grantable(self, rank: int) -> int:
+        """Permits that this rank could have now."""
+        free = self._capacity - self.in_use
+        kept_for_others = sum(
+            max(0, self.assured(other) - self._in_use[other])
+            for other in range(self._ranks)
+            if other != rank
+        )
+        own = max(0, self.assured(rank) - self._in_use[rank])
+        return max(min(free, own), free - kept_for_others, 0)
+
+    async def acquire(self, rank: int, most: int) -> int:
+        """Wait until at least one permit is free for this rank; take up to `most`."""
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(rank, most, loop.create_future())
+        self._waiters.append(waiter)
+        self._serve()
+        try:
+            return await waiter.granted
+        except asyncio.CancelledError:
+            if waiter.granted.done() and not waiter.granted.cancelled():
+                self.release(rank, waiter.granted.result())
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def release(self, rank: int, count: int = 1) -> None:
+        """Give permits back."""
+        self._in_use[rank] -= count
+        self._serve()
+
+    def _serve(self) -> None:
+        """Grant what is free: first to a lower queue below its share, then by priority."""
+        for waiter in sorted(
+            self._waiters,
+            key=lambda w: (self._in_use[w.rank] >= self.assured(w.rank), w.rank),
+        ):
+            if waiter.granted.done():
+                continue
+            count = min(waiter.most, self.grantable(waiter.rank))
+            if count > 0:
+                self._in_use[waiter.rank] += count
+                waiter.granted.set_result(count)

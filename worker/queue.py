@@ -1,0 +1,309 @@
+"""The SQS calls: receive, renew, delete, send; batched, with every entry of a reply checked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from worker.batching import Batcher, EntryError
+from worker.logs import get_logger
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs import SQSClient
+
+    from worker.metrics import Metrics
+
+# Quotas: Amazon SQS Developer Guide, "Amazon SQS message quotas".
+MAX_BATCH: Final = 10
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+MAX_ATTRIBUTES: Final = 10
+MAX_VISIBILITY_S: Final = 12 * 3600
+
+RECEIVE_MARGIN_S: Final = 10
+"""How much longer than the long poll a receive may take before it is given up and repeated."""
+
+DELETE_LINGER_S: Final = 0.02
+"""How long a delete waits for others to share its request with."""
+
+log = get_logger()
+
+
+@dataclass(frozen=True)
+class Message:
+    """One receive of one message."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    queue: Queue = field(repr=False, compare=False)
+    receive_count: int = 1
+    sent_at: float | None = None
+    """When it was sent, Unix time in seconds."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """The producer's message attributes that are text or numbers."""
+    raw_attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    group_id: str | None = None
+
+
+class QueueError(Exception):
+    """The queue cannot be used as it is; the text says what to do."""
+
+
+class Queue:
+    """One SQS queue, with what its own attributes say.
+
+    `max_receive_count` and `dead_letter_url` are the queue's own RedrivePolicy: the only place
+    that says how often a job is tried.
+    """
+
+    def __init__(
+        self,
+        sqs: SQSClient,
+        url: str,
+        metrics: Metrics,
+        *,
+        dead_letter_url: str | None = None,
+        max_receive_count: int | None = None,
+    ) -> None:
+        self.url = url
+        self.name = url.rstrip("/").rsplit("/", 1)[-1]
+        self.is_fifo = self.name.endswith(".fifo")
+        self.dead_letter_url = dead_letter_url
+        self.max_receive_count = max_receive_count
+        self._sqs = sqs
+        self._metrics = metrics
+        self._deletes: Batcher[str] = Batcher(self._delete_batch, MAX_BATCH, DELETE_LINGER_S)
+
+    @classmethod
+    async def open(cls, sqs: SQSClient, url: str, metrics: Metrics) -> Queue:
+        """Read the queue's RedrivePolicy and find its dead-letter queue."""
+        reply = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+        policy = json.loads(reply.get("Attributes", {}).get("RedrivePolicy") or "null")
+        if not policy:
+            return cls(sqs, url, metrics)
+        arn = str(policy["deadLetterTargetArn"])
+        *_, account, name = arn.split(":")
+        found = await sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
+        return cls(
+            sqs,
+            url,
+            metrics,
+            dead_letter_url=found["QueueUrl"],
+            max_receive_count=int(policy["maxReceiveCount"]),
+        )
+
+    async def receive(
+        self, limit: int, *, wait_s: int, visibility_s: int, attempt_id: str | None = None
+    ) -> list[Message]:
+        """Long-poll for up to `limit` messages (1–10).
+
+        Parameters
+        ----------
+        attempt_id
+            For FIFO queues, the ReceiveRequestAttemptId: the same one after a failed receive
+            gets the same messages, which would else stay invisible.
+        """
+        options: dict[str, Any] = {}
+        if self.is_fifo and attempt_id:
+            options["ReceiveRequestAttemptId"] = attempt_id
+        async with asyncio.timeout(wait_s + RECEIVE_MARGIN_S):
+            reply = await self._call(
+                "ReceiveMessage",
+                self._sqs.receive_message,
+                QueueUrl=self.url,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=wait_s,
+                VisibilityTimeout=visibility_s,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=[
+                    "ApproximateReceiveCount",
+                    "SentTimestamp",
+                    "MessageGroupId",
+                ],
+                **options,
+            )
+        return [self._message(raw) for raw in reply.get("Messages", [])]
+
+    def _message(self, raw: Mapping[str, Any]) -> Message:
+        system = raw.get("Attributes", {})
+        sent_ms = system.get("SentTimestamp")
+        attributes = raw.get("MessageAttributes", {})
+        return Message(
+            message_id=raw["MessageId"],
+            receipt_handle=raw["ReceiptHandle"],
+            body=raw.get("Body", ""),
+            queue=self,
+            receive_count=int(system.get("ApproximateReceiveCount", 1)),
+            sent_at=int(sent_ms) / 1000 if sent_ms else None,
+            attributes={
+                name: value["StringValue"]
+                for name, value in attributes.items()
+                if "StringValue" in value
+            },
+            raw_attributes=attributes,
+            group_id=system.get("MessageGroupId"),
+        )
+
+    async def delete(self, message: Message) -> None:
+        """Delete a message, together with others that are deleted at about the same time.
+
+        Raises
+        ------
+        EntryError, ClientError, BotoCoreError
+            After the retries: the message will come back.
+        """
+        await self._deletes.submit(message.receipt_handle)
+
+    async def _delete_batch(self, handles: Sequence[str]) -> Mapping[int, str]:
+        return await self._batch(
+            "DeleteMessageBatch",
+            self._sqs.delete_message_batch,
+            [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(handles)],
+        )
+
+    async def extend(self, messages: Sequence[Message], seconds: Sequence[int]) -> list[bool]:
+        """Set the visibility of up to ten messages; whether each was accepted.
+
+        An accepted change proves no lease: SQS accepts one for an expired handle too.
+        """
+        failed = await self._batch(
+            "ChangeMessageVisibilityBatch",
+            self._sqs.change_message_visibility_batch,
+            [
+                {
+                    "Id": str(i),
+                    "ReceiptHandle": message.receipt_handle,
+                    "VisibilityTimeout": min(max(0, int(timeout)), MAX_VISIBILITY_S),
+                }
+                for i, (message, timeout) in enumerate(zip(messages, seconds, strict=True))
+            ],
+        )
+        return [i not in failed for i in range(len(messages))]
+
+    async def back_off(self, message: Message, delay_s: float) -> None:
+        """Make the message visible again after `delay_s` (0 = at once)."""
+        await self._call(
+            "ChangeMessageVisibility",
+            self._sqs.change_message_visibility,
+            QueueUrl=self.url,
+            ReceiptHandle=message.receipt_handle,
+            VisibilityTimeout=min(max(0, round(delay_s)), MAX_VISIBILITY_S),
+        )
+
+    async def send_dead_letter(
+        self, message: Message, attributes: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Copy a message to the dead-letter queue, with the reason in its attributes."""
+        if self.dead_letter_url is None:
+            raise QueueError(f"the queue {self.name} has no dead-letter queue")
+        options: dict[str, Any] = {}
+        if self.is_fifo:
+            options["MessageGroupId"] = message.group_id or message.message_id
+            options["MessageDeduplicationId"] = message.message_id
+        await self._call(
+            "SendMessage",
+            self._sqs.send_message,
+            QueueUrl=self.dead_letter_url,
+            MessageBody=message.body,
+            MessageAttributes=attributes,
+            **options,
+        )
+
+    async def depth(self) -> int:
+        """Messages in the queue, in whatever state; approximate, as SQS counts."""
+        reply = await self._call(
+            "GetQueueAttributes",
+            self._sqs.get_queue_attributes,
+            QueueUrl=self.url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+                "ApproximateNumberOfMessagesDelayed",
+            ],
+        )
+        return sum(int(value) for value in reply.get("Attributes", {}).values())
+
+    async def flush(self) -> None:
+        """Send what waits to be sent together."""
+        await self._deletes.flush()
+
+    async def _batch(
+        self,
+        operation: str,
+        call: Callable[..., Awaitable[Any]],
+        entries: list[dict[str, Any]],
+    ) -> dict[int, str]:
+        """Send up to ten entries; the reasons of those that failed, by index."""
+        reply = await self._call(operation, call, QueueUrl=self.url, Entries=entries)
+        answered = {int(item["Id"]) for item in reply.get("Successful", [])}
+        failed = {
+            int(item["Id"]): f"{item.get('Code', 'unknown')}: {item.get('Message', '')}"[:200]
+            for item in reply.get("Failed", [])
+        }
+        for i in range(len(entries)):
+            if i not in answered and i not in failed:
+                failed[i] = "SQS did not answer for this entry"
+        return failed
+
+    async def _call(
+        self, operation: str, call: Callable[..., Awaitable[Any]], **parameters: Any
+    ) -> Any:
+        """Make one SQS call and count it."""
+        ok = False
+        try:
+            reply = await call(**parameters)
+            ok = True
+        finally:
+            self._metrics.sqs_call(operation, ok)
+        return reply
+
+
+def new_attempt_id() -> str:
+    """Make a ReceiveRequestAttemptId."""
+    return uuid.uuid4().hex
+
+
+class ResultQueue:
+    """The queue that results go to, beside or instead of the webhook."""
+
+    def __init__(self, sqs: SQSClient, url: str, metrics: Metrics) -> None:
+        self.url = url
+        self.is_fifo = url.endswith(".fifo")
+        self._sqs = sqs
+        self._metrics = metrics
+
+    async def send(self, body: str, *, event_id: str, event_type: str, job_id: str) -> None:
+        """Send one event; `webhook-id` and `event_type` are message attributes."""
+        options: dict[str, Any] = {}
+        if self.is_fifo:
+            options = {"MessageGroupId": job_id, "MessageDeduplicationId": event_id}
+        ok = False
+        try:
+            await self._sqs.send_message(
+                QueueUrl=self.url,
+                MessageBody=body,
+                MessageAttributes={
+                    "webhook-id": {"DataType": "String", "StringValue": event_id},
+                    "event_type": {"DataType": "String", "StringValue": event_type},
+                },
+                **options,
+            )
+            ok = True
+        finally:
+            self._metrics.sqs_call("SendMessage", ok)
+
+
+SqsError = (ClientError, BotoCoreError, EntryError, TimeoutError, OSError)
+"""What an SQS call may raise that time may mend."""
+
+
+def now() -> float:
+    """Unix time in seconds; for lags against SQS's own timestamps."""
+    return time.time()

@@ -1,0 +1,110 @@
+"""Where an event goes: the webhook of the job, the results queue, or both."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from worker.contract import MAX_EVENT_BYTES, Event, prune
+from worker.failures import ErrorCode, JobFailure
+from worker.queue import ResultQueue, SqsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from worker.metrics import Metrics
+    from worker.webhook import WebhookSender
+
+WEBHOOK: Final = "webhook"
+RESULT_QUEUE: Final = "result_queue"
+
+BACKLOG_PER_DELIVERY: Final = 4
+"""Scored jobs that may wait for each delivery on its way, before slots are held back for them."""
+
+
+class Sinks:
+    """Delivers final events.
+
+    Parameters
+    ----------
+    also
+        A further place for events that cannot fail: the terminal of `process`.
+    """
+
+    def __init__(
+        self,
+        webhook: WebhookSender,
+        result_queue: ResultQueue | None,
+        *,
+        concurrency: int,
+        metrics: Metrics,
+        also: Callable[[Event], None] | None = None,
+    ) -> None:
+        self._webhook = webhook
+        self._result_queue = result_queue
+        self._metrics = metrics
+        self._also = also
+        self.backlog = asyncio.Semaphore(concurrency * BACKLOG_PER_DELIVERY)
+        """Held from when a job is scored until its event is delivered: what bounds the memory
+        of scored jobs. How many are sent at once, and to whom, is the webhook sender's matter."""
+
+    @property
+    def has_other(self) -> bool:
+        """Whether a job without a webhook has somewhere to answer to."""
+        return self._result_queue is not None or self._also is not None
+
+    async def check(self, webhook_url: str | None) -> None:
+        """Refuse a URL that events may not go to, before any work is done for it."""
+        if webhook_url is not None:
+            await self._webhook.check(webhook_url)
+
+    async def send(
+        self,
+        webhook_url: str | None,
+        event: Event,
+        *,
+        bulky: Sequence[str] = (),
+        traceparent: str | None = None,
+    ) -> None:
+        """Send one event everywhere it has to go; the caller holds a place in the `backlog`.
+
+        Parameters
+        ----------
+        bulky
+            What is left out of an event that is larger than `MAX_EVENT_BYTES`.
+
+        Raises
+        ------
+        JobFailure
+            Of stage deliver. A sink that took the event gets it again on the next attempt, under
+            the same event id.
+        """
+        sent = fit(event, bulky)
+        if self._also is not None:
+            self._also(sent)
+        if self._result_queue is not None:
+            try:
+                await self._result_queue.send(
+                    sent.body.decode(),
+                    event_id=sent.event_id,
+                    event_type=sent.type,
+                    job_id=sent.job_id,
+                )
+            except SqsError as error:
+                raise JobFailure(
+                    ErrorCode.RESULT_QUEUE_UNAVAILABLE,
+                    f"The results queue did not take the event: {type(error).__name__}.",
+                ) from error
+            self._metrics.delivered(RESULT_QUEUE)
+        if webhook_url is not None:
+            await self._webhook.deliver(webhook_url, sent, traceparent=traceparent)
+            self._metrics.delivered(WEBHOOK)
+
+
+def fit(event: Event, bulky: Sequence[str]) -> Event:
+    """The event as it is sent: without its bulky parts if it would be too large."""
+    if len(event.body) <= MAX_EVENT_BYTES or not bulky:
+        return event
+    return Event(
+        event.event_id, event.type, event.job_id, prune(event.body, ["data", "result"], bulky)
+    )

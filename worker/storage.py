@@ -1,0 +1,169 @@
+"""S3 in and out: inputs streamed under a cap, shared references kept by ETag."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import ClientError as StreamError
+from botocore.exceptions import ClientError
+
+from worker.failures import ErrorCode, JobFailure, classify
+from worker.locations import S3Location
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+CHUNK_BYTES: Final = 256 * 1024
+REFERENCE_CACHE_BYTES: Final = 32 * 2**20
+CONFLICT_ATTEMPTS: Final = 4
+"""S3 answers 409 to a conditional write that runs beside another; the write is repeated."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """One object as it was when it was read."""
+
+    data: bytes
+    etag: str
+
+
+class Storage:
+    """Reads inputs, and reads and writes results."""
+
+    def __init__(self, s3: S3Client, *, cache_bytes: int = REFERENCE_CACHE_BYTES) -> None:
+        self._s3 = s3
+        self._cache_bytes = cache_bytes
+        self._cache: OrderedDict[S3Location, Fetched] = OrderedDict()
+        self._cached_bytes = 0
+
+    async def fetch(
+        self, location: S3Location, *, what: str, max_bytes: int, shared: bool = False
+    ) -> Fetched:
+        """Read one object.
+
+        Parameters
+        ----------
+        what
+            The thing's name in a message ("recording").
+        max_bytes
+            A larger object is refused before or, should its length lie, while it is read.
+        shared
+            Many jobs name this object: keep it, and ask S3 only whether it has changed.
+
+        Raises
+        ------
+        JobFailure
+            not_found, input_too_large (permanent); access_denied, credentials_expired,
+            storage_unavailable (retried).
+        """
+        named = f"{what} {location}"
+        kept = self._cache.get(location) if shared else None
+        options: dict[str, Any] = {"IfNoneMatch": kept.etag} if kept else {}
+        try:
+            reply = await self._s3.get_object(Bucket=location.bucket, Key=location.key, **options)
+            async with reply["Body"] as stream:
+                length = reply.get("ContentLength") or 0
+                chunks, size = [], 0
+                if length <= max_bytes:
+                    async for chunk in stream.iter_chunks(CHUNK_BYTES):
+                        chunks.append(chunk)
+                        size += len(chunk)
+                        if size > max_bytes:
+                            break
+        except ClientError as error:
+            if kept and _status(error) == 304:
+                self._cache.move_to_end(location)
+                return kept
+            raise classify(error, what=named) from error
+        except (StreamError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise JobFailure(
+                ErrorCode.STORAGE_UNAVAILABLE,
+                f"The {named} broke off while it was read: {type(error).__name__}.",
+            ) from error
+        except Exception as error:
+            raise classify(error, what=named) from error
+        if max(size, length) > max_bytes:
+            raise JobFailure(
+                ErrorCode.INPUT_TOO_LARGE,
+                f"The {named} has {max(size, length):,} bytes or more; the limit is {max_bytes:,}.",
+            )
+        if size != length and length:
+            raise JobFailure(
+                ErrorCode.STORAGE_UNAVAILABLE,
+                f"The {named} broke off after {size:,} of {length:,} bytes.",
+            )
+        fetched = Fetched(b"".join(chunks), reply.get("ETag", ""))
+        if shared and fetched.etag:
+            self._keep(location, fetched)
+        return fetched
+
+    def _keep(self, location: S3Location, fetched: Fetched) -> None:
+        if old := self._cache.pop(location, None):
+            self._cached_bytes -= len(old.data)
+        self._cache[location] = fetched
+        self._cached_bytes += len(fetched.data)
+        while self._cached_bytes > self._cache_bytes:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= len(oldest.data)
+
+    async def read(self, location: S3Location) -> tuple[bytes, dict[str, str]] | None:
+        """Read an object of our own with its metadata; None if there is none."""
+        try:
+            reply = await self._s3.get_object(Bucket=location.bucket, Key=location.key)
+            async with reply["Body"] as stream:
+                return await stream.read(), dict(reply.get("Metadata", {}))
+        except ClientError as error:
+            if _status(error) == 404:
+                return None
+            raise
+
+    async def exists(self, location: S3Location) -> bool:
+        """Whether there is such an object."""
+        try:
+            await self._s3.head_object(Bucket=location.bucket, Key=location.key)
+        except ClientError as error:
+            if _status(error) == 404:
+                return False
+            raise
+        return True
+
+    async def write(
+        self,
+        location: S3Location,
+        data: bytes,
+        *,
+        metadata: dict[str, str] | None = None,
+        if_absent: bool = False,
+    ) -> bool:
+        """Write an object of JSON; False if `if_absent` was asked for and it was there."""
+        options: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        for attempt in range(1, CONFLICT_ATTEMPTS + 1):
+            try:
+                await self._s3.put_object(
+                    Bucket=location.bucket,
+                    Key=location.key,
+                    Body=data,
+                    ContentType="application/json",
+                    Metadata=metadata or {},
+                    **options,
+                )
+            except ClientError as error:
+                if if_absent and _status(error) == 412:
+                    return False
+                if not (if_absent and _status(error) == 409) or attempt == CONFLICT_ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.05 * 2**attempt)
+            else:
+                return True
+        return False
+
+    async def remove(self, location: S3Location) -> None:
+        """Remove an object, if it is there."""
+        await self._s3.delete_object(Bucket=location.bucket, Key=location.key)
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
