@@ -32,29 +32,27 @@ class Progress:
 
     Parameters
     ----------
-    sender, webhook_url
-        How and whom to tell. Without either, every method does nothing: progress was not asked
-        for, or there is nobody to tell.
     addressee
-        About which job.
+        Whom to tell, about which job; nobody where there is no webhook.
     attempt
         The job's receive count, as its final event will carry it.
+    enabled
+        Whether progress was asked for; if not, every method does nothing.
     """
 
     def __init__(
         self,
-        sender: AttemptSender | None,
-        webhook_url: str | None,
+        sender: AttemptSender,
         addressee: Addressee,
         *,
         attempt: int,
+        enabled: bool = True,
         traceparent: str | None = None,
     ) -> None:
         self._sender = sender
-        self._url = webhook_url
         self._addressee = addressee
         self._attempt = attempt
-        self._is_open = sender is not None and webhook_url is not None
+        self._enabled = enabled and addressee.webhook_url is not None
         self._traceparent = traceparent
         self._newest: tuple[int, str] | None = None
         self._reported = 0
@@ -81,7 +79,7 @@ class Progress:
         message
             One sentence for people.
         """
-        if not self._is_open or not self._reported < percent < 100:
+        if not self._enabled or not self._reported < percent < 100:
             return
         self._reported = percent
         self._newest = (percent, message)
@@ -90,15 +88,15 @@ class Progress:
 
     async def close(self) -> None:
         """Send nothing more, and cut off what is on its way."""
-        self._is_open = False
+        self._enabled = False
         self._newest = None
         if self._sending is not None and not self._sending.done():
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
 
     async def _send(self) -> None:
-        sender, url = self._sender, self._url
-        while sender is not None and url is not None and self._newest is not None:
+        url = self._addressee.webhook_url
+        while url is not None and self._newest is not None:
             (percent, message), self._newest = self._newest, None
             event = build_event(
                 EventType.PROGRESS,
@@ -107,4 +105,4 @@ class Progress:
                 progress=percent,
                 message=message,
             )
-            await sender.attempt(url, event, traceparent=self._traceparent)
+            await self._sender.attempt(url, event, traceparent=self._traceparent)
