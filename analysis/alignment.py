@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from analysis.reference import Reference
 
 FRAME_S: Final = 0.01
-# Every spelling of a pronunciation is one dictionary entry of the decoder for good; when this
-# many have come together the decoder is made anew (30 ms) so that a process cannot grow.
-MAX_DECODER_ENTRIES: Final = 8000
-# PocketSphinx loses about one correct text in two hundred at its own beams (1e-48).
-_LOOSE_BEAMS: Final = {"beam": 1e-120, "pbeam": 1e-120, "wbeam": 1e-100}
+# PocketSphinx loses about one correct text in two hundred at its own beams (1e-48). Tried in
+# this order.
+_BEAMS: Final[tuple[tuple[str, dict[str, float]], ...]] = (
+    ("pocketsphinx", {}),
+    ("pocketsphinx-loose", {"beam": 1e-120, "pbeam": 1e-120, "wbeam": 1e-100}),
+)
 # Below this length PocketSphinx has no frame to work with.
 MIN_ALIGNABLE_S: Final = 0.1
 # PocketSphinx counts in steps of 2**10 times log base 1.0001 (logmath and SENSCR_SHIFT).
@@ -81,18 +82,14 @@ class AlignmentFailed(Exception):
 
 
 class Aligner:
-    """PocketSphinx's two passes, word then phone, on one decoder kept for every job.
+    """PocketSphinx's two passes, word then phone, on a decoder of its own for every recording.
 
-    Nothing carries over between calls. Dictionary entries are named by their own phones
-    (``K_AE_T``), so that an entry can only ever mean one thing; cepstral means are taken over
-    the whole recording (``cmn=batch``), where the live estimate would depend on the job before;
-    and lattice rescoring, which 5.1.1 applies to no alignment anyway, is off.
+    A decoder that is used again is not the decoder it was: its Gaussian scorer starts from the
+    codewords that won in the recording before, which moves a phone's border now and then by
+    10–20 ms. A new one costs 14 ms when it is given no dictionary to read. Cepstral means are
+    taken over the whole recording (``cmn=batch``), where the live estimate would depend on the
+    past too.
     """
-
-    def __init__(self) -> None:
-        self._decoder: Any = None
-        self._loose: Any = None
-        self._entries = 0
 
     def align(self, recording: Recording, reference: Reference) -> Alignment:
         """Place the words and phones of `reference` on `recording`.
@@ -119,12 +116,9 @@ class Aligner:
             return Alignment(nothing, "none", "The recording is too short to be aligned.")
         known = [pronunciations[i] for i in spoken]
         pcm = _pcm(recording.samples)
-        for method, decoder in (
-            ("pocketsphinx", self._strict_decoder),
-            ("pocketsphinx-loose", self._loose_decoder),
-        ):
+        for method, beams in _BEAMS:
             try:
-                placed = self._two_passes(decoder(), pcm, [p for p in known if p is not None])
+                placed = _two_passes(_decoder(beams), pcm, [p for p in known if p is not None])
             except AlignmentFailed:
                 continue
             words = list(nothing)
@@ -135,49 +129,38 @@ class Aligner:
             return Alignment(tuple(words), method, note)
         return Alignment(nothing, "none", "The recording could not be aligned with the text.")
 
-    def _two_passes(
-        self, decoder: Any, pcm: bytes, known: Sequence[Pronunciation]
-    ) -> list[tuple[AlignedPhone, ...]]:
-        names = [self._enter(decoder, pronunciation) for pronunciation in known]
-        try:
-            decoder.set_align_text(" ".join(names))
-            _decode(decoder, pcm)
-            decoder.set_alignment()
-            _decode(decoder, pcm)
-            entries = decoder.get_alignment()
-            placed = [
-                _phones(entry) for entry in entries or () if not entry.name.startswith(("<", "["))
-            ]
-        except RuntimeError as error:
-            raise AlignmentFailed from error
-        if len(placed) != len(known) or not all(placed):
-            raise AlignmentFailed
-        return placed
 
-    def _enter(self, decoder: Any, pronunciation: Pronunciation) -> str:
-        name = "|".join("_".join(phones) for phones in pronunciation.variants)
-        if decoder.lookup_word(name) is None:
-            for number, phones in enumerate(pronunciation.variants, start=1):
-                entry = name if number == 1 else f"{name}({number})"
-                decoder.add_word(entry, " ".join(phones), False)
-                self._entries += 1
-        return name
-
-    def _strict_decoder(self) -> Any:
-        if self._entries > MAX_DECODER_ENTRIES:
-            self._decoder = self._loose = None
-            self._entries = 0
-        if self._decoder is None:
-            self._decoder = _new_decoder()
-        return self._decoder
-
-    def _loose_decoder(self) -> Any:
-        if self._loose is None:
-            self._loose = _new_decoder(**_LOOSE_BEAMS)
-        return self._loose
+def _two_passes(
+    decoder: Any, pcm: bytes, known: Sequence[Pronunciation]
+) -> list[tuple[AlignedPhone, ...]]:
+    names = [_enter(decoder, pronunciation) for pronunciation in known]
+    try:
+        decoder.set_align_text(" ".join(names))
+        _decode(decoder, pcm)
+        decoder.set_alignment()
+        _decode(decoder, pcm)
+        entries = decoder.get_alignment()
+        placed = [
+            _phones(entry) for entry in entries or () if not entry.name.startswith(("<", "["))
+        ]
+    except RuntimeError as error:
+        raise AlignmentFailed from error
+    if len(placed) != len(known) or not all(placed):
+        raise AlignmentFailed
+    return placed
 
 
-def _new_decoder(**beams: float) -> Any:
+def _enter(decoder: Any, pronunciation: Pronunciation) -> str:
+    """Enter a pronunciation under its own phones (``K_AE_T``), for words can be homographs."""
+    name = "|".join("_".join(phones) for phones in pronunciation.variants)
+    if decoder.lookup_word(name) is None:
+        for number, phones in enumerate(pronunciation.variants, start=1):
+            entry = name if number == 1 else f"{name}({number})"
+            decoder.add_word(entry, " ".join(phones), False)
+    return name
+
+
+def _decoder(beams: Mapping[str, float]) -> Any:
     from pocketsphinx import Decoder, get_model_path
 
     return Decoder(

@@ -1,0 +1,122 @@
+"""Where words and phones lie, whatever was aligned before."""
+
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.alignment import Aligner
+from analysis.audio import Recording
+from analysis.reference import Reference
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+LINES = ("lantern", "stranger", "harbor")
+
+
+def timed_reference(line):
+    return Reference.from_textgrid((FIXTURES / line / "actor.TextGrid").read_bytes())
+
+
+def recording(line, rendering="good"):
+    return Recording.from_file(FIXTURES / line / f"{rendering}.flac")
+
+
+def line_text(line):
+    manifest = json.loads((FIXTURES / "manifest.json").read_text())
+    return next(row["text"] for row in manifest["lines"] if row["name"] == line)
+
+
+@pytest.fixture(scope="module")
+def aligner():
+    return Aligner()
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_words_lie_where_the_synthesiser_put_them(aligner, line):
+    reference = timed_reference(line)
+    placed = aligner.align(recording(line, "actor"), reference).words
+    errors = [
+        abs(word.start - truth.start) for word, truth in zip(placed, reference.words, strict=True)
+    ]
+    assert np.median(errors) < 0.04
+    assert max(errors) < 0.25
+
+
+def test_every_phone_of_the_reference_is_placed_in_order(aligner):
+    reference = timed_reference("lantern")
+    result = aligner.align(recording("lantern"), reference)
+    assert result.method == "pocketsphinx"
+    assert result.note is None
+    for word, truth in zip(result.words, reference.words, strict=True):
+        assert [phone.phone for phone in word.phones] == [phone.phone for phone in truth.phones]
+    phones = [phone for word in result.words for phone in word.phones]
+    assert all(a.end <= b.start + 1e-9 for a, b in pairwise(phones))
+    assert all(phone.end > phone.start for phone in phones)
+
+
+def test_given_phones_are_used_for_a_word_that_no_dictionary_knows(aligner):
+    text = line_text("lantern").replace("lantern", "xqzt")
+    words = text.split()
+    phones = [None] * len(words)
+    phones[words.index("xqzt")] = ["L", "AE1", "N", "T", "ER0", "N"]
+    result = aligner.align(recording("lantern"), Reference.from_text(text, phones=phones))
+    spelt_right = aligner.align(recording("lantern"), Reference.from_text(line_text("lantern")))
+    place = words.index("xqzt")
+    assert [p.phone for p in result.words[place].phones] == ["L", "AE", "N", "T", "ER", "N"]
+    assert result.words[place].start == pytest.approx(spelt_right.words[place].start, abs=0.03)
+
+
+def test_a_word_that_is_not_english_is_left_out_with_a_note(aligner):
+    text = line_text("lantern")
+    result = aligner.align(recording("lantern"), Reference.from_text(f"{text} 안녕하세요"))
+    assert result.words[-1] is None
+    assert all(word is not None for word in result.words[:-1])
+    assert "English" in result.note
+
+
+def test_a_line_with_no_english_at_all_is_placed_nowhere(aligner):
+    result = aligner.align(recording("lantern"), Reference.from_text("안녕 하세요"))
+    assert result.words == (None, None)
+    assert result.method == "none"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.3])
+def test_a_recording_too_short_for_its_text_is_no_exception(aligner, seconds):
+    silence = Recording.from_samples(np.full(int(16000 * seconds) + 1, 1e-3, np.float32), 16000)
+    result = aligner.align(silence, Reference.from_text(line_text("harbor")))
+    assert result.placed == ()
+    assert result.note
+
+
+def test_a_failed_line_leaves_nothing_behind(aligner):
+    good = recording("lantern"), Reference.from_text(line_text("lantern"))
+    before = aligner.align(*good)
+    noise = np.random.default_rng(1).standard_normal(4000).astype(np.float32) * 0.1
+    aligner.align(Recording.from_samples(noise, 16000), Reference.from_text(line_text("winter")))
+    assert aligner.align(*good) == before
+
+
+def test_an_alignment_does_not_depend_on_what_was_aligned_before():
+    jobs = [(recording(line), timed_reference(line)) for line in LINES]
+    jobs += [
+        (recording(line, "slower"), Reference.from_text(line_text(line))) for line in LINES[:1]
+    ]
+    one = Aligner()
+    forward = [one.align(*job) for job in jobs]
+    backward = [one.align(*job) for job in reversed(jobs)][::-1]
+    alone = [Aligner().align(*job) for job in jobs]
+    assert forward == backward == alone
+
+
+def _align_lantern(_):
+    return Aligner().align(recording("lantern"), timed_reference("lantern"))
+
+
+def test_an_alignment_is_the_same_in_another_process():
+    here = _align_lantern(None)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(_align_lantern, None).result(timeout=60) == here
