@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,7 +29,7 @@ from pydantic import (
     field_validator,
 )
 
-from worker.failures import ErrorCode, JobFailure, Stage
+from worker.failures import CODES, ErrorCode, JobFailure, Stage
 
 SCHEMA_VERSION: Final = "1.0"
 """Version of the event envelope; what may change within it: docs/webhooks.md."""
@@ -232,7 +233,7 @@ class EventError(BaseModel):
         """The error block of a failure."""
         return cls(
             code=failure.code,
-            message=failure.message,
+            message=f"{failure.message} {CODES[failure.cause or failure.code].advice}",
             stage=failure.stage,
             retryable=failure.retryable or failure.cause is not None,
             cause=failure.cause,
@@ -293,7 +294,6 @@ def build_event(
     progress: int,
     message: str,
     result: bytes | None = None,
-    compact_result: bytes | None = None,
     error: EventError | None = None,
     result_location: str | None = None,
 ) -> Event:
@@ -301,9 +301,8 @@ def build_event(
 
     Parameters
     ----------
-    result, compact_result
-        The result's JSON, whole and without phones and contours; the second is used where the
-        first would make the event larger than `MAX_EVENT_BYTES`.
+    result
+        The result's JSON, as the analysis process wrote it.
     """
     status = {
         EventType.COMPLETED: EventStatus.COMPLETED,
@@ -323,21 +322,44 @@ def build_event(
     }
     if error is not None:
         data["error"] = error.model_dump(mode="json")
-    tail = {"result_location": result_location}
+    if result is not None:
+        data["result"] = orjson.Fragment(result)
+    data["result_location"] = result_location
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-    def written(payload: bytes | None) -> bytes:
-        block = {} if payload is None else {"result": orjson.Fragment(payload)}
-        return orjson.dumps(
-            {"type": event_type.value, "timestamp": now, "data": data | block | tail}
-        )
-
-    body = written(result)
-    if len(body) > MAX_EVENT_BYTES and compact_result is not None:
-        body = written(compact_result)
     return Event(
         event_id_of(job_id, event_type, progress if event_type is EventType.PROGRESS else None),
         event_type,
         job_id,
-        body,
+        orjson.dumps({"type": event_type.value, "timestamp": now, "data": data}),
     )
+
+
+def prune(body: bytes, root: Sequence[str], paths: Sequence[str]) -> bytes:
+    """Take parts out of a JSON document.
+
+    Parameters
+    ----------
+    root
+        Keys that lead to the object which `paths` start from.
+    paths
+        Dotted paths; `*` stands for each item of an array. What is not there is passed over.
+    """
+    document = orjson.loads(body)
+    start = document
+    for key in root:
+        start = start.get(key) or {}
+    for path in paths:
+        _remove(start, path.split("."))
+    return orjson.dumps(document)
+
+
+def _remove(node: Any, path: Sequence[str]) -> None:
+    first, rest = path[0], path[1:]
+    if first == "*" and isinstance(node, list):
+        for item in node:
+            _remove(item, rest)
+    elif isinstance(node, dict) and first in node:
+        if rest:
+            _remove(node[first], rest)
+        else:
+            del node[first]

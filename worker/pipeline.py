@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from worker import logs
 from worker.contract import (
     Addressee,
     AnalysisJob,
@@ -18,7 +19,6 @@ from worker.contract import (
 )
 from worker.failures import ErrorCode, JobFailure, Stage, classify
 from worker.handlers import Analysed, JobHandler, JobInput, Refused, handler_of
-from worker.logs import get_logger
 from worker.progress import ACCEPTED, ANALYSING, DOWNLOADED, Progress
 from worker.results import ResultStore, StoredEvent, cache_key, fingerprint
 from worker.tracing import current_traceparent, record_stages, span
@@ -38,7 +38,7 @@ TRACEPARENT_ATTRIBUTE: Final = "traceparent"
 FINAL: Final = 100
 """The `progress` of a final event, and of no other."""
 
-log = get_logger()
+log = logs.get_logger()
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ class Pipeline:
             With the stage and what to do; everything else is a fault of ours.
         """
         task = Task.read(message, self._handlers)
+        logs.bind(job_id=task.job.job_id)
         with span(
             "process job",
             traceparent=task.traceparent,

@@ -1,0 +1,67 @@
+# What can be done here. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := analysis worker scripts tests
+DATA ?= ../shared/data/so762-train
+PYTEST_ARGS ?=
+
+# Compiled caches that serve on any CPU model, where they are made and where they are used.
+export NUMBA_CPU_NAME := generic
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
+	@echo "Making $(VENV) (about 1.3 GB; a few minutes the first time) …"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m analysis warmup
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Make the virtual environment
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run a dozen jobs through queue, worker and webhook on this machine (KEEP=1 leaves it running)
+	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
+
+.PHONY: test
+test: $(INSTALLED) ## Run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+
+.PHONY: format
+format: $(INSTALLED) ## Put the code into its form
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+.PHONY: check
+check: lint test ## Check style and types, and run every test
+
+.PHONY: fixtures
+fixtures: $(INSTALLED) ## Speak the test recordings again
+	$(BIN)/python scripts/make_fixtures.py
+
+.PHONY: requirements
+requirements: $(INSTALLED) ## Compile the hashed requirements from pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --extra report --extra otel -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --extra dev --extra report --extra otel -o requirements-dev.txt
+
+.PHONY: clean
+clean: ## Remove what can be made again
+	rm -rf $(VENV) .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
