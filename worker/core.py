@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -34,16 +35,65 @@ class Core:
     sinks: Sinks
 
 
+class WarmUpError(Exception):
+    """The analysis cannot be loaded: the installation is not usable."""
+
+
+@dataclass(frozen=True)
+class Analysts:
+    """The handlers and the processes that run them, which warm up in the background."""
+
+    handlers: Mapping[str, JobHandler]
+    pool: AnalysisPool
+    warming: asyncio.Task[None]
+
+    async def warm(self) -> None:
+        """Wait until every process is warm.
+
+        Raises
+        ------
+        WarmUpError
+            A process could not load what it needs.
+        """
+        try:
+            await asyncio.shield(self.warming)
+        except Exception as error:
+            raise WarmUpError(f"The analysis cannot be loaded: {error!r}") from error
+
+
+@asynccontextmanager
+async def open_analysts(settings: Settings, metrics: Metrics) -> AsyncIterator[Analysts]:
+    """Begin to start the analysis processes, and end them.
+
+    Opened before anything else, so that they warm up while the rest is made.
+    """
+    handlers = job_handlers.load(settings.handlers)
+    pool = AnalysisPool(
+        settings.concurrency,
+        warm_ups=[handler.warm_up for handler in handlers.values()],
+        max_jobs=settings.child_max_jobs,
+        max_mb=settings.child_max_mb,
+        metrics=metrics,
+    )
+    warming = asyncio.create_task(pool.start())
+    try:
+        yield Analysts(handlers, pool, warming)
+    finally:
+        warming.cancel()
+        await asyncio.gather(warming, return_exceptions=True)
+        await pool.stop()
+
+
 @asynccontextmanager
 async def open_core(
     settings: Settings,
     clients: AwsClients,
     metrics: Metrics,
+    analysts: Analysts,
     *,
     also: Callable[[Event], None] | None = None,
 ) -> AsyncIterator[Core]:
-    """Make the pipeline with warm analysis processes, and end them."""
-    handlers = job_handlers.load(settings.handlers)
+    """Make the pipeline, and wait until its analysis processes are warm."""
     async with AsyncExitStack() as stack:
         keys = await WebhookKeys.load(settings, clients.session)
         if keys is None:
@@ -52,15 +102,6 @@ async def open_core(
                 advice="Set WORKER_WEBHOOK_SECRET, so that consumers can tell who calls.",
             )
         webhook = await stack.enter_async_context(WebhookSender(settings, keys, metrics))
-        pool = AnalysisPool(
-            settings.concurrency,
-            warm_ups=_warm_ups(handlers),
-            max_jobs=settings.child_max_jobs,
-            max_mb=settings.child_max_mb,
-            metrics=metrics,
-        )
-        stack.push_async_callback(pool.stop)
-        await pool.start()
         sinks = Sinks(
             webhook,
             ResultQueue(clients.sqs, settings.result_queue_url, metrics)
@@ -71,21 +112,15 @@ async def open_core(
             also=also,
         )
         storage = Storage(clients.s3)
-        yield Core(
-            Pipeline(
-                settings,
-                handlers,
-                storage=storage,
-                results=ResultStore.from_settings(settings, storage),
-                pool=pool,
-                sinks=sinks,
-                webhook=webhook,
-                metrics=metrics,
-            ),
-            pool,
-            sinks,
+        pipeline = Pipeline(
+            settings,
+            analysts.handlers,
+            storage=storage,
+            results=ResultStore.from_settings(settings, storage),
+            pool=analysts.pool,
+            sinks=sinks,
+            webhook=webhook,
+            metrics=metrics,
         )
-
-
-def _warm_ups(handlers: Mapping[str, JobHandler]) -> list[Callable[[], None]]:
-    return [handler.warm_up for handler in handlers.values()]
+        await analysts.warm()
+        yield Core(pipeline, analysts.pool, sinks)

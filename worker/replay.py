@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worker.aws import open_clients
 from worker.contract import Addressee, Event, EventError, EventType, build_event
-from worker.core import open_core
+from worker.core import open_analysts, open_core
 from worker.failures import JobFailure
 from worker.metrics import Metrics
 from worker.pipeline import FINAL
@@ -32,7 +32,8 @@ async def process_file(settings: Settings, path: Path) -> int:
     try:
         async with (
             open_clients(wait_time_s=0) as clients,
-            open_core(one, clients, metrics, also=_print) as core,
+            open_analysts(one, metrics) as analysts,
+            open_core(one, clients, metrics, analysts, also=_print) as core,
         ):
             await core.pipeline.run(
                 Message(

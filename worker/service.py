@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from worker import logs, tracing
 from worker.aws import AwsClients, open_clients
 from worker.consumer import Consumer
-from worker.core import open_core
+from worker.core import WarmUpError, open_analysts, open_core
 from worker.ecs import TaskProtection
 from worker.failures import ErrorCode, classify
 from worker.health import HealthServer
@@ -95,7 +95,7 @@ async def run(settings: Settings, *, until_empty: bool = False, allow_no_dlq: bo
             return await stop.or_result(
                 _serve(settings, state, metrics, stop, options), stopped_early=EXIT_SETTLED
             )
-        except StartError as error:
+        except (StartError, SettingsError, WarmUpError) as error:
             log.error("cannot_start", reason=str(error))
             return EXIT_FAILED
 
@@ -108,6 +108,7 @@ async def _serve(
     options: RunOptions,
 ) -> int:
     async with AsyncExitStack() as stack:
+        analysts = await stack.enter_async_context(open_analysts(settings, metrics))
         clients = await stack.enter_async_context(
             open_clients(
                 wait_time_s=settings.wait_time_s,
@@ -115,7 +116,7 @@ async def _serve(
             )
         )
         queues = await _open_queues(settings, clients, metrics, options)
-        core = await stack.enter_async_context(open_core(settings, clients, metrics))
+        core = await stack.enter_async_context(open_core(settings, clients, metrics, analysts))
         leases = LeaseKeeper(
             visibility_s=settings.visibility_timeout_s,
             job_timeout_s=settings.job_timeout_s,
