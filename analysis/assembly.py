@@ -41,7 +41,8 @@ from analysis.timing import TimingComparison
 # What a plot of a phone's or a page's width can show.
 CONTOUR_STEP_S: Final = 0.02
 MAX_CONTOUR_POINTS: Final = 400
-WAVEFORM_STEPS: Final = 300
+MAX_WAVEFORM_STEPS: Final = 600
+WAVEFORM_STEP_S: Final = 0.01
 
 
 def word_result(
@@ -184,7 +185,10 @@ def audio_detail(recording: Recording) -> AudioDetail:
 
 
 def _waveform(recording: Recording) -> Waveform:
-    size = max(1, -(-recording.samples.size // WAVEFORM_STEPS))
+    size = max(
+        int(WAVEFORM_STEP_S * recording.sample_rate),
+        -(-recording.samples.size // MAX_WAVEFORM_STEPS),
+    )
     starts = np.arange(0, recording.samples.size, size)
     peaks = np.maximum.reduceat(np.abs(recording.samples), starts)
     return Waveform(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.likeness import concordance, percent
-from analysis.warp import Span, carry
+from analysis.warp import Span, carry, follow, lagged
 
 if TYPE_CHECKING:
     from analysis.audio import Recording
@@ -63,9 +63,13 @@ def compare_loudness(
     their_times, theirs = _level(reference)
     word_of, warped = carry(their_times, user_words, reference_words)
     inside = word_of >= 0
-    u = np.interp(warped[inside], our_times, ours)
     r = theirs[inside]
-    spoken = (u > ours.max() - RANGE_DB) & (r > theirs.max() - RANGE_DB)
+    # The curves are followed about their own levels, so that a quieter recording can follow.
+    read = np.interp(lagged(warped[inside]), our_times, ours - np.median(ours))
+    u = follow(
+        read, r - np.median(theirs), unnoticed=PERCEPTIBLE_DB, largest_error=LARGEST_ERROR_DB
+    )
+    spoken = (u > ours.max() - np.median(ours) - RANGE_DB) & (r > theirs.max() - RANGE_DB)
     if np.count_nonzero(spoken) < MIN_SHARED_FRAMES:
         return LoudnessComparison(None, None, None)
     likeness = concordance(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.likeness import concordance, percent
 from analysis.pitch import SEMITONES_IN_OCTAVE, plausible
-from analysis.warp import Span, carry
+from analysis.warp import LAGS_S, Span, carry, follow, lagged
 
 if TYPE_CHECKING:
     from analysis.contour import PitchContour
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 MIN_SHARED_FRAMES: Final = 10
-# Word boundaries are sure to a few hundredths of a second: the user's melody may run this much
-# ahead of or behind the warp, at a cost for each change, so that a boundary laid 30 ms off is
-# not heard as another melody.
-MAX_LAG_S: Final = 0.06
-LAG_STEP_S: Final = 0.01
-LAG_CHANGE_COST: Final = 2.0
-LAG_COST: Final = 0.25
 # Half an octave: what is further off is a tracker's error or another melody altogether, and one
 # frame of it says no more than that.
 LARGEST_ERROR_SEMITONES: Final = 6.0
@@ -83,7 +76,7 @@ def compare_pitch(
     The reference's frames inside matched words are carried to the recording's clock, linearly
     within each word; the comparison is made at those frames and at no others, so a reference
     with a value each 0.1 s is compared at its values and not at guesses between them. A residual
-    lag of at most 60 ms is tracked (see `MAX_LAG_S`).
+    lag of at most 60 ms is followed (see `warp.follow`).
 
     With u and r the two melodies about their means over the n shared frames,
     ``score = 100 · max(0, 1 − Σ(u − r)² / n(σ_u² + σ_r² + ε²))``: Lin's concordance coefficient
@@ -180,34 +173,16 @@ def _from_median(hz: Floats) -> tuple[Floats, float | None]:
 
 
 def _follow(user: PitchContour, median_hz: float | None, times: Floats, target: Floats) -> Floats:
-    """Read the user's semitones at each time, on the lag path that follows the target best.
-
-    Viterbi over lags of −60 to 60 ms; a frame costs the squared distance in semitones, bounded,
-    an unvoiced one as much as the bound.
-    """
-    lags = np.arange(-MAX_LAG_S, MAX_LAG_S + LAG_STEP_S / 2, LAG_STEP_S)
-    if not times.size or median_hz is None:
+    """Read the user's semitones at the target's frames; NaN where unvoiced."""
+    if median_hz is None:
         return np.full(times.shape, np.nan)
-    hz = user.at((times[:, None] + lags[None, :]).ravel()).reshape(times.size, lags.size)
-    read = SEMITONES_IN_OCTAVE * np.log2(hz / median_hz)
-    distance = np.minimum((read - target[:, None]) ** 2, LARGEST_ERROR_SEMITONES**2)
-    distance = np.where(np.isnan(read), LARGEST_ERROR_SEMITONES**2, distance)
-    steps = np.arange(lags.size)
-    distance = distance + LAG_COST * np.abs(steps - lags.size // 2)
-    change = LAG_CHANGE_COST * np.abs(steps[:, None] - steps[None, :])
-    came_from = np.zeros(distance.shape, dtype=np.intp)
-    cost = distance[0]
-    for i in range(1, len(distance)):
-        ways = cost[None, :] + change
-        came_from[i] = np.argmin(ways, axis=1)
-        cost = ways[steps, came_from[i]] + distance[i]
-    path = np.empty(len(distance), dtype=np.intp)
-    state = int(np.argmin(cost))
-    for i in range(len(distance) - 1, -1, -1):
-        path[i] = state
-        state = int(came_from[i, state])
-    followed: Floats = read[np.arange(len(path)), path]
-    return followed
+    hz = user.at(lagged(times).ravel()).reshape(times.size, LAGS_S.size)
+    return follow(
+        SEMITONES_IN_OCTAVE * np.log2(hz / median_hz),
+        target,
+        unnoticed=PERCEPTIBLE_SEMITONES,
+        largest_error=LARGEST_ERROR_SEMITONES,
+    )
 
 
 def _voiced_inside(contour: PitchContour, span: Span) -> int:

@@ -44,6 +44,8 @@ MEMORY_S: Final = 0.1
 OCTAVE_CHANGE_COST: Final = 2.0
 OCTAVE_COST_PER_S: Final = 20.0
 MIN_VOICED_FRAMES: Final = 10
+# Voiced points further apart than so many steps of their contour are not joined in a plot.
+GAP_STEPS: Final = 1.8
 
 
 def track_pitch(recording: Recording) -> PitchContour:
@@ -167,27 +169,26 @@ def spread_semitones(contour: PitchContour) -> float | None:
 
 
 def thin(contour: Floats, *, step_s: float, max_points: int) -> list[tuple[float, float | None]]:
-    """Cut a contour of (n, 2) seconds and values down for a plot, at most `max_points` long.
+    """Cut a contour of (n, 2) seconds and values down for a plot, about `max_points` long.
 
-    Points nearer than `step_s` to the one before are left out, and each stretch of NaN becomes
-    one point with None: the gap in the drawn line.
+    Points nearer than `step_s` to the one before are left out. A stretch of NaN, or of nothing
+    for as long, becomes one point with None: the gap in the
+    drawn line.
     """
-    if not len(contour):
+    voiced = contour[np.isfinite(contour[:, 1])]
+    if not len(voiced):
         return []
-    length = float(contour[-1, 0] - contour[0, 0])
-    step = max(step_s, length / max_points)
+    own_step = float(np.median(np.diff(contour[:, 0]))) if len(contour) > 1 else step_s
+    step = max(step_s, float(voiced[-1, 0] - voiced[0, 0]) / max_points)
     points: list[tuple[float, float | None]] = []
-    last = -np.inf
-    for time, value in contour.tolist():
-        if np.isnan(value):
-            if points and points[-1][1] is not None:
-                points.append((time, None))
-            continue
+    before = last = -np.inf
+    for time, value in voiced.tolist():
+        after_gap = bool(points) and time - before > GAP_STEPS * own_step
+        if after_gap:
+            points.append((before, None))
         # Half a millisecond of slack: frame times are sums of steps and carry their rounding.
-        after_gap = bool(points) and points[-1][1] is None
         if after_gap or time - last >= step - 0.0005:
             points.append((time, value))
             last = time
-    if points and points[-1][1] is None:
-        points.pop()
+        before = time
     return points

@@ -1,14 +1,29 @@
-"""The warp between two renderings of a line: piecewise linear, word by word."""
+"""The warp between two renderings of a line: piecewise linear, word by word, and a small lag.
+
+- `carry`: times of the reference to the recording, through the words that both have.
+- `lagged`, `follow`: the residual lag that word boundaries leave, followed along the line.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Span = tuple[float, float]
 Floats = NDArray[np.float64]
+
+# Word boundaries are sure to a few hundredths of a second: a curve may run this much ahead of or
+# behind the warp, so that a boundary laid 30 ms off is not taken for another curve.
+MAX_LAG_S: Final = 0.06
+LAG_STEP_S: Final = 0.01
+LAGS_S: Final = np.round(np.arange(-MAX_LAG_S, MAX_LAG_S + LAG_STEP_S / 2, LAG_STEP_S), 3)
+# What a lag costs against a frame's squared error in units that are just noticed: each change by
+# one step, and each step away from none.
+LAG_CHANGE_COST: Final = 2.0
+LAG_COST: Final = 0.25
 
 
 def carry(
@@ -36,3 +51,46 @@ def carry(
         share = (times[here] - theirs[0]) / (theirs[1] - theirs[0])
         warped[here] = ours[0] + share * (ours[1] - ours[0])
     return word_of, warped
+
+
+def lagged(times: Floats) -> Floats:
+    """Return each time at each of the lags, shape (n, lags), in seconds."""
+    return times[:, None] + LAGS_S[None, :]
+
+
+def follow(values: Floats, target: Floats, *, unnoticed: float, largest_error: float) -> Floats:
+    """Choose for each frame the lag at which a curve follows the target best, by Viterbi.
+
+    Parameters
+    ----------
+    values : shape (n, lags), the curve at the times of `lagged`; NaN where it has no value.
+    target : shape (n,), the curve to be followed.
+    unnoticed : the unit in which errors are counted, in the curves' unit.
+    largest_error : an error counts up to this, and a missing value as much as this.
+
+    Returns
+    -------
+    Shape (n,): the values on the cheapest path.
+    """
+    if not len(values):
+        return np.empty(0)
+    worst = (largest_error / unnoticed) ** 2
+    error = np.minimum(((values - target[:, None]) / unnoticed) ** 2, worst)
+    steps = np.arange(LAGS_S.size)
+    frame_cost = np.where(np.isnan(error), worst, error) + LAG_COST * np.abs(
+        steps - LAGS_S.size // 2
+    )
+    change = LAG_CHANGE_COST * np.abs(steps[:, None] - steps[None, :])
+    came_from = np.zeros(frame_cost.shape, dtype=np.intp)
+    cost = frame_cost[0]
+    for i in range(1, len(frame_cost)):
+        ways = cost[None, :] + change
+        came_from[i] = np.argmin(ways, axis=1)
+        cost = ways[steps, came_from[i]] + frame_cost[i]
+    path = np.empty(len(frame_cost), dtype=np.intp)
+    state = int(np.argmin(cost))
+    for i in range(len(path) - 1, -1, -1):
+        path[i] = state
+        state = int(came_from[i, state])
+    followed: Floats = values[np.arange(len(path)), path]
+    return followed
