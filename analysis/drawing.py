@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 
     from analysis.result import AnalysisResult, ContourPoint, WordResult
 
-# A phone shows 1080 pixels across; so much speech fits there with words that can be read.
-WIDTH_PX: Final = 1080
+# Sizes are of a page 640 pixels wide, which a phone shows at six tenths: 1.9 s of speech fit
+# across it in letters that can still be read there.
+WIDTH_PX: Final = 640
+ROW_S: Final = 1.9
+ROW_PX: Final = 380
+HEADER_PX: Final = 190
+LINE_PX: Final = 26
+MESSAGE_CHARS: Final = 56
 DOTS_PER_INCH: Final = 100
-ROW_S: Final = 3.2
-ROW_PX: Final = 420
+# The picture has more pixels than the page, so that it can be enlarged.
+PICTURE_SCALE: Final = 1.7
+# What a letter of the largest size takes of a row.
+SECONDS_PER_LETTER: Final = 0.058
 # Shown before the first word and after the last.
 MARGIN_S: Final = 0.2
 
@@ -108,19 +117,29 @@ def picture(result: AnalysisResult, labels: Sequence[str], messages: Sequence[st
     messages : the feedback's sentences, in letters that matplotlib's own font has.
     """
     systems = rows(result)
-    header, line = 190, 44
-    height = header + ROW_PX * len(systems) + line * (len(messages) + 1)
+    told = [textwrap.wrap(message, MESSAGE_CHARS) for message in messages]
+    lines = sum(len(wrapped) + 0.5 for wrapped in told) + 1.0
+    height = HEADER_PX + ROW_PX * len(systems) + LINE_PX * lines
     with mpl.rc_context(STYLE):
         figure = _figure(height)
-        _draw_scores(figure, result, 1.0 - header / height)
-        for index, row in enumerate(systems):
-            top = 1.0 - (header + index * ROW_PX) / height
-            _draw_row(figure, result, row, (top - ROW_PX / height, top), labels)
-        for index, message in enumerate(messages):
-            y = 1.0 - (header + ROW_PX * len(systems) + line * (index + 0.6)) / height
-            figure.text(0.04, y, f"{index + 1}.  {message}", fontsize=14, va="center")
+        _draw_scores(figure, result, 1.0 - HEADER_PX / height)
+        top = HEADER_PX
+        for row in systems:
+            _draw_row(
+                figure, result, row, (1.0 - (top + ROW_PX) / height, 1.0 - top / height), labels
+            )
+            top += ROW_PX
+        y = top + LINE_PX / 2.0
+        for number, wrapped in enumerate(told, start=1):
+            figure.text(0.04, 1.0 - y / height, f"{number}.", fontsize=13, va="center")
+            for line in wrapped:
+                figure.text(0.09, 1.0 - y / height, line, fontsize=13, va="center")
+                y += LINE_PX
+            y += LINE_PX / 2.0
         written = io.BytesIO()
-        figure.savefig(written, format="png", metadata={"Software": None})
+        figure.savefig(
+            written, format="png", dpi=PICTURE_SCALE * DOTS_PER_INCH, metadata={"Software": None}
+        )
     return written.getvalue()
 
 
@@ -137,7 +156,7 @@ def _draw_scores(figure: Figure, result: AnalysisResult, bottom: float) -> None:
         0.12,
         bottom + 0.52 * height,
         "–" if scores.overall is None else f"{scores.overall:.0f}",
-        fontsize=64,
+        fontsize=52,
         fontweight="bold",
         color=colour(scores.overall),
         ha="center",
@@ -148,15 +167,15 @@ def _draw_scores(figure: Figure, result: AnalysisResult, bottom: float) -> None:
         for name in ("pronunciation", "timing", "pitch", "fluency", "prosody", "completeness")
         if (value := getattr(scores, name)) is not None
     ]
-    axes = figure.add_axes((0.42, bottom + 0.12 * height, 0.5, 0.76 * height))
+    axes = figure.add_axes((0.50, bottom + 0.12 * height, 0.41, 0.76 * height))
     axes.set_axis_off()
     axes.set_xlim(0, 100)
     axes.set_ylim(max(len(others), 1) - 0.4, -0.6)
     for place, (name, value) in enumerate(others):
         axes.barh(place, 100, height=0.5, color="#eef0f3")
         axes.barh(place, value, height=0.5, color=colour(value))
-        axes.text(-2, place, name, ha="right", va="center", fontsize=14)
-        axes.text(102, place, f"{value:.0f}", ha="left", va="center", fontsize=14)
+        axes.text(-3, place, name, ha="right", va="center", fontsize=13)
+        axes.text(102, place, f"{value:.0f}", ha="left", va="center", fontsize=13)
 
 
 def _draw_row(
@@ -168,8 +187,8 @@ def _draw_row(
 ) -> None:
     """Draw the sound above the melody, between two heights of the figure (shares of 1)."""
     bottom, height = span[0], span[1] - span[0]
-    sound = figure.add_axes((0.08, bottom + 0.52 * height, 0.90, 0.44 * height))
-    melody = figure.add_axes((0.08, bottom + 0.12 * height, 0.90, 0.36 * height))
+    sound = figure.add_axes((0.09, bottom + 0.50 * height, 0.89, 0.46 * height))
+    melody = figure.add_axes((0.09, bottom + 0.11 * height, 0.89, 0.36 * height))
     for axes in (sound, melody):
         # All rows have one scale: a short last row is a short line, as in a score.
         axes.set_xlim(row.start, row.start + ROW_S)
@@ -191,7 +210,7 @@ def _draw_sound(axes: Axes, result: AnalysisResult, row: Row) -> None:
         middle = (word.user.start + word.user.end) / 2.0
         shade = colour(word.scores.overall)
         width = word.user.end - word.user.start
-        size = min(17.0, 17.0 * width / (0.058 * max(len(word.word), 2)))
+        size = min(17.0, 17.0 * width / (SECONDS_PER_LETTER * max(len(word.word), 2)))
         axes.text(
             middle, 1.42, word.word, ha="center", va="center", color=shade,
             fontsize=max(size, 8.0), fontweight="bold",
@@ -221,16 +240,17 @@ def _draw_waveform(axes: Axes, result: AnalysisResult, row: Row) -> None:
     peaks = np.asarray(waveform.peaks, float)
     times = (np.arange(peaks.size) + 0.5) * waveform.step_s
     level = peaks / max(float(peaks.max(initial=0.0)), 1.0)
-    shades = np.full(peaks.size, FAINT, dtype=object)
-    for word in result.words:
-        if word.user is not None:
-            inside = (times >= word.user.start) & (times < word.user.end)
-            shades[inside] = colour(word.scores.overall)
-    here = (times >= row.start) & (times < row.end)
-    axes.bar(
-        times[here], 2.0 * level[here], bottom=-level[here], width=waveform.step_s * 0.8,
-        color=shades[here].tolist(), linewidth=0,
-    )  # fmt: skip
+    stretches = [(row.start, row.end, FAINT)] + [
+        (word.user.start, word.user.end, colour(word.scores.overall))
+        for word in result.words
+        if word.user is not None
+    ]
+    for start, end, shade in stretches:
+        # A step more at the end closes the seam to the next stretch.
+        here = (times >= max(start, row.start)) & (times < min(end, row.end) + waveform.step_s)
+        axes.fill_between(
+            times[here], -level[here], level[here], color=shade, step="mid", linewidth=0
+        )
 
 
 def _omitted(result: AnalysisResult) -> list[tuple[WordResult, float]]:
