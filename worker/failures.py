@@ -17,10 +17,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import botocore.exceptions as boto
-import httpx
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 MAX_RECEIVES_OF_A_LOST_PROCESS: Final = 3
 """A job that kills or stalls its analysis process this often is taken for poison."""
@@ -334,6 +334,10 @@ def classify(error: BaseException, *, what: str = "the job") -> JobFailure:
     """
     if isinstance(error, JobFailure):
         return error
+    # Analysis processes import this file for its codes, and need neither of these.
+    import botocore.exceptions as boto
+    import httpx
+
     if isinstance(error, boto.ClientError):
         return _classify_client_error(error, what)
     if isinstance(
@@ -358,7 +362,7 @@ def classify(error: BaseException, *, what: str = "the job") -> JobFailure:
     )
 
 
-def _classify_client_error(error: boto.ClientError, what: str) -> JobFailure:
+def _classify_client_error(error: ClientError, what: str) -> JobFailure:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _CREDENTIAL_CODES:

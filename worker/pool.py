@@ -12,10 +12,14 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
+from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -46,6 +50,8 @@ THREAD_LIMITS: Final = (
     "NUMBA_NUM_THREADS",
 )
 
+_MAIN_MODULE: Final = threading.Lock()
+
 log = get_logger()
 
 
@@ -55,6 +61,18 @@ def limit_threads() -> None:
         os.environ[name] = "1"
     # A cache compiled for the build machine's CPU would be compiled anew on every other model.
     os.environ.setdefault("NUMBA_CPU_NAME", "generic")
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Start a child that does not import the program's main module: the whole command line."""
+    with _MAIN_MODULE:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 class AnalysisProcess:
@@ -84,6 +102,10 @@ class AnalysisProcess:
         self.pid = answer.value
         self.resident_mb = answer.resident_mb
         self._watch()
+
+    def _launch(self) -> Any:
+        with _without_main_module():
+            return self._pool.schedule(child.warm_up, args=[self._warm_ups])
 
     def _watch(self) -> None:
         """Have the kernel tell when the child dies, be it idle, receiving or computing."""
