@@ -77,7 +77,7 @@ data "aws_region" "this" {}
 
 locals {
   container_name = "worker"
-  image          = coalesce(var.image, "${aws_ecr_repository.this.repository_url}:${var.image_tag}")
+  image          = var.image != null ? var.image : join(":", compact([aws_ecr_repository.this.repository_url, var.image_tag]))
 
   # Rendered in the order of their names, so that a plan shows only what changed.
   environment = merge(

@@ -132,6 +132,17 @@ run "images_are_immutable_and_scanned" {
   }
 }
 
+run "an_image_from_elsewhere_is_run_as_it_is" {
+  variables {
+    image     = "registry.example.com/analysis@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    image_tag = null
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].image == var.image
+    error_message = "A given image must be run as it is."
+  }
+}
+
 run "further_settings_win" {
   variables {
     environment = { WORKER_LOG_FORMAT = "console", WORKER_RESULTS_BUCKET = "results" }
