@@ -36,7 +36,7 @@ class Crowded(Exception):
     """The consumer has all the places it may have, and answers nothing."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Compartment:
     in_flight: int = 0
     last_sign_s: float = 0.0
@@ -68,6 +68,8 @@ class Bulkhead:
         self._clock = clock
         self._in_flight = 0
         self._consumers: OrderedDict[str, _Compartment] = OrderedDict()
+        self._queue: deque[_Compartment] = deque()
+        """Those with somebody waiting, in the order in which their turn comes."""
 
     @property
     def in_flight(self) -> int:
@@ -120,12 +122,17 @@ class Bulkhead:
         compartment = self._consumers.setdefault(consumer, _Compartment())
         compartment.seen_s = now
         self._consumers.move_to_end(consumer)
-        for name, oldest in list(self._consumers.items()):
-            is_old = now - oldest.seen_s > MEMORY_S or len(self._consumers) > MAX_CONSUMERS
-            if not is_old or not oldest.is_idle or name == consumer:
-                break
-            del self._consumers[name]
+        self._forget(now)
         return compartment
+
+    def _forget(self, now: float) -> None:
+        """Drop idle consumers from the front, which has not been seen for longest."""
+        while len(self._consumers) > 1:
+            name, oldest = next(iter(self._consumers.items()))
+            is_due = now - oldest.seen_s > MEMORY_S or len(self._consumers) > MAX_CONSUMERS
+            if not is_due or not oldest.is_idle:
+                return
+            del self._consumers[name]
 
     def _has_place(self, compartment: _Compartment) -> bool:
         if self._in_flight >= self._places:
@@ -147,20 +154,26 @@ class Bulkhead:
         self._hand_on()
 
     def _hand_on(self) -> None:
-        """Give free places to those who wait, one consumer after the other."""
-        given = True
-        while given and self._in_flight < self._places:
-            given = False
-            for compartment in self._consumers.values():
-                if compartment.waiting and self._has_place(compartment):
-                    self._take(compartment)
-                    compartment.waiting.popleft().set_result(None)
-                    given = True
+        """Give free places to those who wait: one for each consumer in turn, over and over."""
+        passed_over = 0
+        while self._in_flight < self._places and passed_over < len(self._queue):
+            compartment = self._queue.popleft()
+            if not self._has_place(compartment):
+                self._queue.append(compartment)
+                passed_over += 1
+                continue
+            passed_over = 0
+            self._take(compartment)
+            compartment.waiting.popleft().set_result(None)
+            if compartment.waiting:
+                self._queue.append(compartment)
 
     async def _wait(self, compartment: _Compartment) -> None:
         """Wait for a place; on return it is taken."""
         self._turn_away_if_hanging(compartment)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not compartment.waiting:
+            self._queue.append(compartment)
         compartment.waiting.append(turn)
         try:
             while not turn.done():
@@ -173,6 +186,8 @@ class Bulkhead:
                 self._leave(compartment)
             else:
                 compartment.waiting.remove(turn)
+                if not compartment.waiting:
+                    self._queue.remove(compartment)
             raise
 
     def _turn_away_if_hanging(self, compartment: _Compartment) -> None:

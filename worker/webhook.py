@@ -298,6 +298,7 @@ class WebhookSender:
         self, target: Target, consumer: _Consumer, event: Event, traceparent: str | None
     ) -> _Outcome:
         """Send, and tell the breaker what the outcome says about the consumer."""
+        was_open = consumer.breaker.is_open
         try:
             outcome = await self._send(target, event, traceparent)
         except BaseException:
@@ -308,7 +309,8 @@ class WebhookSender:
             consumer.breaker.succeeded()
         else:
             consumer.breaker.failed()
-        self._count_open()
+        if was_open or consumer.breaker.is_open:
+            self._count_open()
         return outcome
 
     async def _send(
