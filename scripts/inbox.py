@@ -1,6 +1,6 @@
 """The reference webhook consumer: verifies, keeps and shows the events that the worker sends.
 
-    INBOX_WEBHOOK_SECRET=whsec_… python -m scripts.inbox --port 8090
+    INBOX_WEBHOOK_SECRET=whsec_… python scripts/inbox.py --port 8090
 
 Point jobs' `webhook_url` at `/webhook` and a browser at `/`. Reading needs no login: it listens
 on loopback, and anything wider belongs behind a proxy that asks for one.
@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from aiobotocore.session import get_session
 from aiohttp import web
 from botocore.exceptions import BotoCoreError, ClientError
 from standardwebhooks import Webhook, WebhookVerificationError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.inbox_queue import QueueStatus
 from scripts.inbox_store import FINAL_STATUSES, InboxStore, IncomingEvent

@@ -1,7 +1,7 @@
 """Make the speech in tests/fixtures: lines spoken by espeak-ng, with TextGrids and pitch.
 
-    python -m scripts.make_fixtures            write the files and manifest.json
-    python -m scripts.make_fixtures --check    synthesise again and compare with what is committed
+    python scripts/make_fixtures.py            write the files and manifest.json
+    python scripts/make_fixtures.py --check    synthesise again and compare with what is committed
 
 Each line has an actor (the reference) and learners who say it well or badly in one known way,
 so a test can say which score has to move. The words and phones in every TextGrid are the
@@ -9,6 +9,7 @@ synthesiser's own timing of that very recording, not an aligner's guess.
 """
 
 import json
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,6 +17,8 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.fixtures_check import differences, strangers
 from scripts.fixtures_media import (
@@ -257,7 +260,7 @@ def main(
         for name in stale:
             print(f"{name}: not made by the script")
         if changed or stale:
-            print("Run `python -m scripts.make_fixtures` and commit, or undo the change.")
+            print("Run `python scripts/make_fixtures.py` and commit, or undo the change.")
             raise typer.Exit(1)
         print(f"{len(made)} files as committed")
         return

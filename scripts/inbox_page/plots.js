@@ -2,11 +2,14 @@
 
 import { drawn, element } from "./dom.js";
 
-const MARGIN = { top: 8, right: 8, bottom: 22, left: 34 }; // px
-const PITCH_HEIGHT = 240; // px
+const MARGIN = { top: 24, right: 8, bottom: 22, left: 34 }; // px
+const PITCH_HEIGHT = 250; // px
 const ROW_HEIGHT = 26; // px
-const CHARACTER_WIDTH = 7; // px, about, at 12 px
+const LABEL_GAP = 3; // px
 const LEAST_SEMITONES = 4; // an almost flat melody must look flat
+
+const ruler = document.createElement("canvas").getContext("2d");
+ruler.font = "12px system-ui, sans-serif"; // as the stylesheet has it for these labels
 
 // Contours are [seconds, semitones | null] on the recording's clock; null ends a voiced stretch.
 export function pitchPlot(result) {
@@ -95,7 +98,7 @@ function wordBands(spans, x) {
         class: "band", x: left, y: MARGIN.top, width: wide, height: bottom - MARGIN.top,
       }),
       fits(span.text, wide) && drawn("text", {
-        x: left + wide / 2, y: MARGIN.top + 12, "text-anchor": "middle", text: span.text,
+        x: left + wide / 2, y: MARGIN.top - 8, "text-anchor": "middle", text: span.text,
       }),
     ].filter(Boolean);
   });
@@ -111,7 +114,7 @@ function bar(span, x, top, kind) {
 }
 
 function fits(text, width) {
-  return text.length * CHARACTER_WIDTH <= width;
+  return ruler.measureText(text).width + LABEL_GAP <= width;
 }
 
 function semitoneGrid(low, high, left, right, y) {
@@ -130,7 +133,8 @@ function secondTicks(last, x, height) {
   const step = x(1) - x(0) < 40 ? 2 : 1;
   const ticks = [];
   for (let second = 0; second <= last; second += step) {
-    ticks.push(drawn("text", { x: x(second), y: height - 6, "text-anchor": "middle", text: `${second} s` }));
+    const anchor = x(second) < MARGIN.right ? "start" : "middle"; // or the first would be cut
+    ticks.push(drawn("text", { x: x(second), y: height - 6, "text-anchor": anchor, text: `${second} s` }));
   }
   return ticks;
 }

@@ -1,0 +1,96 @@
+"""What the demo prints at its end: a row for each job, and what lies in the dead-letter queue."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from scripts.demo_scenario import DemoJob
+
+_SCORES: Final = ("overall", "pronunciation", "timing", "pitch")
+_REASON_SHOWN: Final = 160
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message in the dead-letter queue, and why it is there."""
+
+    body: str
+    attributes: dict[str, str]
+
+    @property
+    def job_id(self) -> str | None:
+        """Its job; None for a body that says none."""
+        try:
+            fields = json.loads(self.body)
+        except ValueError:
+            return None
+        return fields.get("job_id") if isinstance(fields, dict) else None
+
+    @property
+    def code(self) -> str:
+        """The `error_code`; one that SQS moved by itself has none."""
+        return self.attributes.get("error_code", "moved by SQS")
+
+
+def jobs_table(
+    jobs: Sequence[DemoJob], seen: dict[str, dict[str, Any]], departed: dict[str, list[str]]
+) -> Table:
+    """Make the table of jobs; the last column says where one did not come out as expected."""
+    table = Table(title="Jobs", title_justify="left")
+    table.add_column("job", no_wrap=True)
+    table.add_column("what it is")
+    table.add_column("status", no_wrap=True)
+    for name in (*_SCORES, "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("as expected")
+    for job in jobs:
+        came = seen.get(job.job_id, {})
+        scores = (came.get("result") or {}).get("scores", {})
+        shown = ["–" if scores.get(name) is None else f"{scores[name]:.0f}" for name in _SCORES]
+        problems = departed[job.job_id]
+        verdict = Text("; ".join(problems), "bold red") if problems else Text("yes", "green")
+        table.add_row(job.job_id, job.about, _status(came), *shown, _seconds(came), verdict)
+    return table
+
+
+def dead_letter_table(letters: Sequence[DeadLetter]) -> Table:
+    """Make the table of the dead-letter queue."""
+    table = Table(title="Dead-letter queue", title_justify="left")
+    for name in ("message", "error_code", "stage", "receives", "event sent", "why"):
+        table.add_column(name, overflow="fold")
+    for letter in letters:
+        said = letter.attributes
+        table.add_row(
+            letter.job_id or repr(letter.body[:40]),
+            letter.code,
+            said.get("error_stage", ""),
+            said.get("receive_count", ""),
+            {"true": "yes", "false": "no"}.get(said.get("event_delivered", ""), ""),
+            said.get("error_message", "")[:_REASON_SHOWN],
+        )
+    return table
+
+
+def _status(came: dict[str, Any]) -> Text:
+    match came.get("status"):
+        case "completed":
+            return Text("completed", "green")
+        case "failed":
+            return Text(f"failed: {came['error']['code']}", "yellow")
+        case None:
+            return Text("no event", "dim")
+        case other:
+            return Text(f"{other} {came['progress']} %", "red")
+
+
+def _seconds(came: dict[str, Any]) -> str:
+    """Seconds from the first event of a job to its last, as the inbox saw them."""
+    if not came:
+        return "–"
+    first, last = (datetime.fromisoformat(came[f"{end}_event_at"]) for end in ("first", "last"))
+    return f"{(last - first).total_seconds():.1f}"
