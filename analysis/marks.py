@@ -6,31 +6,22 @@ import re
 import unicodedata
 from typing import Final
 
-VOWELS: Final = frozenset(
-    ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
-)
-# fmt: off
-CONSONANTS: Final = frozenset((
-    "B", "CH", "D", "DH", "F", "G", "HH", "JH", "K", "L", "M", "N", "NG", "P", "R", "S", "SH",
-    "T", "TH", "V", "W", "Y", "Z", "ZH",
-))
-# fmt: on
-ARPABET: Final = VOWELS | CONSONANTS
-"""The 39 phones of the CMU dictionary."""
-REDUCED_VOWELS: Final = {"AX": "AH", "AXR": "ER", "IX": "IH", "UX": "UW"}
-"""TIMIT's reduced vowels, which some aligners keep apart, by their CMU dictionary phone."""
+from analysis.phones import VOWELS, normalise_phones
+
 SILENCES: Final = frozenset(
     ("", "sil", "sp", "spn", "eps", "pau", "h#", "#", "silence", "noise", "nsn")
 )
 """Marks of no word or phone, in lower case; whatever stands in <>, [], {} or () is one too."""
-ELISIONS: Final = frozenset(
-    ("'bout", "'cause", "'cuz", "'em", "'fraid", "'kay", "'less", "'n", "'nother", "'round")
-    + ("'scuse", "'til", "'tis", "'twas")
-)
-"""Words that begin with an apostrophe, which in others is a quotation mark."""
+# fmt: off
+ELISIONS: Final = frozenset((
+    "'bout", "'cause", "'cuz", "'em", "'fraid", "'kay", "'less", "'n", "'nother", "'round",
+    "'scuse", "'til", "'tis", "'twas",
+))
+# fmt: on
+"""Words that begin with an apostrophe; before any other it is a quotation mark."""
 
 _BRACKETED = re.compile(r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\([^()]*\)")
-_ARPABET_MARK = re.compile(r"([A-Z]{1,3})([012])?")
+_ARPABET_MARK = re.compile(r"([A-Z]{1,3}(?:-H)?)([0-2])?(?:_[BIES])?")
 _WORD_BREAK = re.compile(r"[\s—–…/]+|--+|\.{2,}")
 
 
@@ -68,21 +59,27 @@ def _is_letter(char: str) -> bool:
 
 
 def is_silence(mark: str) -> bool:
-    """Return True for a mark of no word or phone: ``sil``, ``<eps>``, ``[laughter]``, …"""
+    """Return True for a mark of no word or phone, like ``sil``, ``<eps>`` or ``[laughter]``."""
     mark = mark.strip().casefold()
     return mark in SILENCES or _BRACKETED.fullmatch(mark) is not None
 
 
-def parse_arpabet(mark: str) -> tuple[str, int | None] | None:
-    """Return phone and stress of an ARPAbet mark, in any case; None if it is no ARPAbet.
+def parse_arpabet(mark: str) -> tuple[tuple[str, int | None], ...] | None:
+    """Return the phones of an ARPAbet mark with their stress; None if it is no ARPAbet.
 
-    >>> parse_arpabet("ow1"), parse_arpabet("NG"), parse_arpabet("ŋ")
-    (('OW', 1), ('NG', None), None)
+    In any case, with Kaldi's word positions, and with TIMIT's symbols folded into the 39 phones.
+
+    >>> parse_arpabet("ow1"), parse_arpabet("NG_E"), parse_arpabet("el"), parse_arpabet("ŋ")
+    ((('OW', 1),), (('NG', None),), (('AH', None), ('L', None)), None)
     """
     match = _ARPABET_MARK.fullmatch(mark.strip().upper())
-    if match is None:
+    phones = normalise_phones((match[1],)) if match else None
+    if match is None or phones is None:
         return None
-    phone = REDUCED_VOWELS.get(match[1], match[1])
-    if phone not in ARPABET:
-        return None
-    return phone, int(match[2]) if match[2] and phone in VOWELS else None
+    stress = int(match[2]) if match[2] else None
+    return tuple((phone, stress if phone in VOWELS else None) for phone in phones)
+
+
+def write_arpabet(phone: str, stress: int | None) -> str:
+    """Return a phone as dictionaries write it: ``("OW", 1)`` is ``"OW1"``."""
+    return phone if stress is None else f"{phone}{stress}"

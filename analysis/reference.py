@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Self
+
+import numpy as np
 
 from analysis.audio import Recording
 from analysis.contour import PitchContour
 from analysis.errors import ReferenceFormatError
-from analysis.marks import is_silence, parse_arpabet, split_words, strip_punctuation
-from analysis.textgrid_tiers import Interval, Tier, invalid, read_tiers
+from analysis.marks import is_silence, parse_arpabet, split_words, strip_punctuation, write_arpabet
+from analysis.textgrid_tiers import TIME_DIGITS, Interval, Tier, invalid, read_tiers
 
 MAX_WORDS: Final = 1_000
 """120 s of the fastest speech is about 800 words."""
 MAX_WORD_CHARS: Final = 64
 MAX_TEXT_CHARS: Final = 20_000
+UNKNOWN_WORD_PHONES: Final = frozenset(("spn",))
+"""The Montreal Forced Aligner's only phone of a word that it does not know."""
+MAX_TIER_NAME_CHARS: Final = 200
 FILM_TIME_S: Final = 120.0
 """No clip begins with so long a silence: the times then count from the start of the film."""
+
+_TIER_NAME = re.compile(r"(?:(?P<speaker>.*?)[\s_.:/|-]+)?(?P<kind>word|phone)s?")
 
 
 @dataclass(frozen=True)
@@ -103,11 +111,10 @@ class Reference:
             The reference audio cannot be used.
         """
         names, tiers = read_tiers(data, keep=lambda name: _tier_kind(name) is not None)
-        words_tier = _pick(tiers, "words", names)
-        phones_tier = _phones_beside(tiers, words_tier)
-        origin = _origin(words_tier)
-        words = _words(words_tier, phones_tier, origin)
-        duration = words_tier.end - origin
+        words_tier = _words_tier(tiers, names)
+        origin, end = _clip_span(words_tier)
+        words = _words(words_tier, _phones_tier(tiers, beside=words_tier), origin)
+        duration = _clip_time(end, origin)
         if isinstance(pitch, bytes):
             pitch = PitchContour.from_json(pitch)
         if pitch is not None:
@@ -153,42 +160,47 @@ class Reference:
 
 
 def _tier_kind(name: str) -> str | None:
-    """Return "words" or "phones" for a tier so named, with any speaker's prefix."""
-    last = re.split(r"[\s_:/|-]+", name.strip().casefold())[-1]
-    return {"words": "words", "word": "words", "phones": "phones", "phone": "phones"}.get(last)
+    """Return "words" or "phones" for a tier so named, with any speaker before it."""
+    if len(name) > MAX_TIER_NAME_CHARS:
+        return None
+    match = _TIER_NAME.fullmatch(name.strip().casefold())
+    return f"{match['kind']}s" if match else None
 
 
-def _speaker(name: str) -> str:
-    return re.sub(r"[\s_:/|-]*(words?|phones?)$", "", name.strip().casefold())
+def _speaker(tier: Tier) -> str:
+    match = _TIER_NAME.fullmatch(tier.name.strip().casefold())
+    return match["speaker"] or "" if match else ""
 
 
-def _pick(tiers: Sequence[Tier], kind: str, names: Sequence[str]) -> Tier:
-    found = [tier for tier in tiers if _tier_kind(tier.name) == kind]
-    spoken = [tier for tier in found if any(not is_silence(i.mark) for i in tier.intervals)]
+def _words_tier(tiers: Sequence[Tier], names: Sequence[str]) -> Tier:
+    found = [tier for tier in tiers if _tier_kind(tier.name) == "words"]
     if not found:
         listed = ", ".join(f'"{name[:40]}"' for name in names[:10]) or "none at all"
-        raise invalid(f'has no interval tier named "{kind}" (its interval tiers: {listed})')
+        raise invalid(f'has no interval tier named "words" (its interval tiers: {listed})')
+    spoken = [tier for tier in found if any(not is_silence(i.mark) for i in tier.intervals)]
     if not spoken:
         raise invalid(f'has no word in its tier "{found[0].name[:40]}"')
     if len(spoken) > 1:
-        both = " and ".join(f'"{tier.name[:40]}"' for tier in spoken[:3])
-        raise invalid(f"has words in {both}: a line has one speaker, keep one tier of words")
+        several = " and ".join(f'"{tier.name[:40]}"' for tier in spoken[:3])
+        raise invalid(f"has words in {several}: a line has one speaker, keep one tier of words")
     return spoken[0]
 
 
-def _phones_beside(tiers: Sequence[Tier], words_tier: Tier) -> Tier | None:
+def _phones_tier(tiers: Sequence[Tier], *, beside: Tier) -> Tier | None:
     found = [tier for tier in tiers if _tier_kind(tier.name) == "phones"]
-    same = [tier for tier in found if _speaker(tier.name) == _speaker(words_tier.name)]
+    same = [tier for tier in found if _speaker(tier) == _speaker(beside)]
     if same:
         return same[0]
     return found[0] if len(found) == 1 else None
 
 
-def _origin(tier: Tier) -> float:
-    """Return where the clip begins in the file's own time, in seconds."""
-    first = tier.intervals[0].start
-    # A writer that sets no xmin leaves 0 before words that lie an hour into the film.
-    return first if first - tier.start > FILM_TIME_S else tier.start
+def _clip_span(tier: Tier) -> tuple[float, float]:
+    """Return where the clip begins and ends in the file's own time, in seconds."""
+    first, last = tier.intervals[0], tier.intervals[-1]
+    if first.start - tier.start > FILM_TIME_S:
+        # The writer set no xmin: 0 stands before words that lie an hour into the film.
+        return first.start, last.end
+    return tier.start, tier.end
 
 
 def _words(words: Tier, phones: Tier | None, origin: float) -> tuple[ReferenceWord, ...]:
@@ -215,51 +227,51 @@ def _words(words: Tier, phones: Tier | None, origin: float) -> tuple[ReferenceWo
 
 
 def _word(interval: Interval, text: str, marks: Sequence[Interval], origin: float) -> ReferenceWord:
-    word = ReferenceWord(text, _clip_time(interval.start, origin), _clip_time(interval.end, origin))
-    parsed = [(mark, parse_arpabet(mark.mark)) for mark in marks if not is_silence(mark.mark)]
-    known = [(mark, pair) for mark, pair in parsed if pair is not None]
-    # "spn" (an unknown word) or another alphabet: the dictionary is then the better source.
-    if not known or len(known) < len(parsed) or any(mark.mark.lower() == "spn" for mark in marks):
-        return word
-    timed = tuple(
-        ReferencePhone(
-            phone,
-            stress,
-            _clip_time(max(mark.start, interval.start), origin),
-            _clip_time(min(mark.end, interval.end), origin),
+    start, end = _clip_time(interval.start, origin), _clip_time(interval.end, origin)
+    timed: list[ReferencePhone] = []
+    for mark in marks:
+        if mark.mark.casefold() not in UNKNOWN_WORD_PHONES and is_silence(mark.mark):
+            continue
+        phones = parse_arpabet(mark.mark)
+        if phones is None:
+            # "spn" (a word unknown to the aligner) or another alphabet: the dictionary knows more.
+            return ReferenceWord(text, start, end)
+        # Phones that reach over the word's edge, as rounded boundaries do, end at it.
+        edges = np.linspace(
+            max(mark.start, interval.start), min(mark.end, interval.end), len(phones) + 1
         )
-        for mark, (phone, stress) in known
-    )
-    said = tuple(phone if stress is None else f"{phone}{stress}" for _, (phone, stress) in known)
-    return replace(word, phones=timed, pronunciation=said)
+        timed += [
+            ReferencePhone(phone, stress, _clip_time(left, origin), _clip_time(right, origin))
+            for (phone, stress), (left, right) in zip(phones, pairwise(edges.tolist()), strict=True)
+        ]
+    said = tuple(write_arpabet(phone.phone, phone.stress) for phone in timed)
+    return ReferenceWord(text, start, end, tuple(timed), said or None)
 
 
 def _clip_time(seconds: float, origin: float) -> float:
-    return round(seconds - origin, 5)
+    return round(seconds - origin, TIME_DIGITS)
 
 
 def _given_pronunciation(word: str, marks: Sequence[str] | None) -> tuple[str, ...] | None:
     if marks is None:
         return None
-    said = []
+    said: list[str] = []
     for mark in marks:
-        pair = parse_arpabet(mark)
-        if pair is None:
+        phones = parse_arpabet(mark)
+        if phones is None:
             raise _text_invalid(f'has a phone "{mark[:20]}" for "{word}" that is not ARPAbet')
-        phone, stress = pair
-        said.append(phone if stress is None else f"{phone}{stress}")
+        said += [write_arpabet(phone, stress) for phone, stress in phones]
     if not said:
         raise _text_invalid(f'has no phones for "{word}": give None for the dictionary\'s')
     return tuple(said)
 
 
-def _check_words(words: Sequence[str], error: object) -> None:
-    raiser = invalid if error is invalid else _text_invalid
+def _check_words(words: Sequence[str], invalid: Callable[[str], ReferenceFormatError]) -> None:
     if len(words) > MAX_WORDS:
-        raise raiser(f"has {len(words):,} words; the limit is {MAX_WORDS:,}")
+        raise invalid(f"has {len(words):,} words; the limit is {MAX_WORDS:,}")
     for word in words:
         if len(word) > MAX_WORD_CHARS:
-            raise raiser(
+            raise invalid(
                 f'has a word of {len(word):,} characters ("{word[:20]}…"); '
                 f"the limit is {MAX_WORD_CHARS}"
             )

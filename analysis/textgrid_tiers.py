@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 import textgrid
 
@@ -26,24 +26,41 @@ from analysis.errors import ReferenceFormatError
 
 MAX_TEXTGRID_BYTES: Final = 2**20
 """A ten-second line with words and phones is about 10 kB, in UTF-16 20 kB."""
-MAX_INTERVALS: Final = 5_000
-"""Labelled ones in a tier: twice what 120 s of fast speech has in phones."""
+MAX_ENTRIES: Final = 15_000
+"""Intervals and points in all tiers; 120 s of fast speech has 800 words and 2,500 phones."""
+MAX_MARK_CHARS: Final = 200
+"""In the tiers that are read; a comment in another may be longer."""
 MAX_TIME_S: Final = 1e6
 TIME_DIGITS: Final = 5
 """Times are rounded to 10 µs, so that 1.2300000001 does not overlap 1.23."""
 OVERRUN_S: Final = 0.05
 """How far the last interval may reach beyond the tier's own end: writers round them differently."""
 
+# Every character of a stripped text belongs to one of these, so that a search never starts again.
 _TOKEN = re.compile(
     r"""
-      (?P<string>"[^"]*+(?:""[^"]*+)*+")          # Praat doubles a quote inside a string
-    | (?P<number>(?<!\S)[-+]?(?:\d{1,99}\.?\d{0,99}|\.\d{1,99})(?:[eE][-+]?\d{1,9})?(?=\s|\Z))
-    | (?P<broken>(?<!\S)[-+]?(?:nan|inf|infinity|--undefined--)(?=\s|\Z))
-    | (?P<flag><exists>|<absent>)
-    | (?P<comment>(?<!\S)![^\n]*)
+    \s*+ (?:
+        (?P<string> "[^"]*+(?:""[^"]*+)*+" )   # Praat doubles a quote inside a string
+      | (?P<comment> ![^\n]*+ )
+      | (?P<word> [^\s"]++ )
+    )
+    """,
+    re.VERBOSE,
+)
+_COUNTING_WORD = re.compile(
+    r"""
+      (?P<number> [-+]?(?:\d{1,99}\.?\d{0,99}|\.\d{1,99})(?:e[-+]?\d{1,3})? )
+    | (?P<broken> [-+]?(?:nan|inf|infinity|--undefined--) )
+    | (?P<flag> <exists>|<absent> )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    position: int
 
 
 @dataclass(frozen=True)
@@ -121,9 +138,17 @@ class _Walk:
     def __init__(self, text: str) -> None:
         self._text = text
         if text.count('"') % 2:
-            raise invalid(f"has a quote that is never closed, {self._stray_quote()}")
-        self._tokens = (match for match in _TOKEN.finditer(text) if match["comment"] is None)
-        self._position = 0
+            raise invalid(f"has a quote that is never closed, near line {_stray_quote(text)}")
+        self._tokens = self._read_tokens()
+        self._entries = 0
+
+    def _read_tokens(self) -> Iterator[_Token]:
+        """Yield what counts, and pass over what is decoration: ``intervals [1]:``, ``xmin =``."""
+        for match in _TOKEN.finditer(self._text.rstrip()):
+            if match.lastgroup == "string":
+                yield _Token("string", match["string"], match.start("string"))
+            elif match.lastgroup == "word" and (word := _COUNTING_WORD.fullmatch(match["word"])):
+                yield _Token(str(word.lastgroup), word[0].lower(), match.start("word"))
 
     def tiers(self) -> Iterator[Tier]:
         """Yield the interval tiers."""
@@ -194,61 +219,70 @@ class _Walk:
         size = self._number(f"the number of {what} of {where}")
         if size < 0 or size != int(size):
             raise invalid(f"says that {where} has {size:g} {what}")
+        self._entries += int(size)
+        if self._entries > MAX_ENTRIES:
+            raise invalid(
+                f"says that {where} has {size:,.0f} {what}; {MAX_ENTRIES:,} are taken in all: "
+                "give one clip's TextGrid, not a whole film's"
+            )
         return int(size)
 
     def _string(self, what: str) -> str:
-        match = self._next(what)
-        if match["string"] is None:
-            raise self._unexpected(what, "a text in quotes", match)
-        return match["string"][1:-1].replace('""', '"')
+        token = self._next(what)
+        if token.kind != "string":
+            raise self._unexpected(what, "a text in quotes", token)
+        return token.text[1:-1].replace('""', '"')
 
     def _number(self, what: str) -> float:
-        match = self._next(what)
-        if match["broken"] is not None:
-            raise invalid(f"says {match[0]} for {what} ({self._line(match)}): give seconds")
-        if match["number"] is None:
-            raise self._unexpected(what, "a number", match)
-        value = round(float(match["number"]), TIME_DIGITS)
+        token = self._next(what)
+        if token.kind == "broken":
+            raise invalid(f"says {token.text} for {what} ({self._line(token)}): give seconds")
+        if token.kind != "number":
+            raise self._unexpected(what, "a number", token)
+        value = round(float(token.text), TIME_DIGITS)
         if not abs(value) <= MAX_TIME_S:
             raise invalid(
-                f"says {match[0][:20]} for {what} ({self._line(match)}): "
+                f"says {token.text[:20]} for {what} ({self._line(token)}): "
                 f"more than {MAX_TIME_S:,.0f} is taken for an error"
             )
         return value
 
     def _flag(self) -> str:
-        match = self._next("<exists>")
-        if match["flag"] is None:
-            raise self._unexpected("the tiers", "<exists>", match)
-        return match["flag"].lower()
+        token = self._next("<exists>")
+        if token.kind != "flag":
+            raise self._unexpected("the tiers", "<exists>", token)
+        return token.text
 
-    def _next(self, what: str) -> re.Match[str]:
-        match = next(self._tokens, None)
-        if match is None:
+    def _next(self, what: str) -> _Token:
+        token = next(self._tokens, None)
+        if token is None:
             raise invalid(
                 f"ends where {what} should stand: it is cut short, or a size is too large"
             )
-        return match
+        return token
 
-    def _unexpected(self, what: str, wanted: str, match: re.Match[str]) -> ReferenceFormatError:
+    def _unexpected(self, what: str, wanted: str, token: _Token) -> ReferenceFormatError:
         return invalid(
-            f"has {match[0][:40]} where {what} should stand ({self._line(match)}): "
+            f"has {token.text[:40]} where {what} should stand ({self._line(token)}): "
             f"{wanted} was expected; a quote or a size before it may be wrong"
         )
 
-    def _line(self, match: re.Match[str]) -> str:
-        return f"line {self._text.count(chr(10), 0, match.start()) + 1}"
+    def _line(self, token: _Token) -> str:
+        return f"line {_line_number(self._text, token.position)}"
 
-    def _stray_quote(self) -> str:
-        """Find the first string that runs on to the next line, else the last quote."""
-        position = -1
-        for match in _TOKEN.finditer(self._text):
-            if match["string"] is not None and "\n" in match[0]:
-                position = match.start()
-                break
-        if position < 0:
-            position = self._text.rfind('"')
-        return f"near line {self._text.count(chr(10), 0, position) + 1}"
+
+def _line_number(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def _stray_quote(text: str) -> int:
+    """Return the line where the first string begins that runs on to the next, else of the last."""
+    position = -1
+    for index, part in enumerate(text.split('"')):
+        if index % 2 and "\n" in part:
+            break
+        position += len(part) + 1
+    return _line_number(text, min(position, text.rfind('"')))
 
 
 def _build(tiers: Sequence[Tier]) -> list[Tier]:
@@ -259,11 +293,12 @@ def _build(tiers: Sequence[Tier]) -> list[Tier]:
     lines += [str(len(tiers))]
     for tier in tiers:
         labelled = [interval for interval in tier.intervals if interval.mark]
-        if len(labelled) > MAX_INTERVALS:
-            raise invalid(
-                f'has {len(labelled):,} labelled intervals in tier "{tier.name[:40]}"; '
-                f"the limit is {MAX_INTERVALS:,}: give one clip's TextGrid, not a whole film's"
-            )
+        for interval in labelled:
+            if len(interval.mark) > MAX_MARK_CHARS:
+                raise invalid(
+                    f"has {len(interval.mark):,} characters in interval {interval.number} of tier "
+                    f'"{tier.name[:40]}" ("{interval.mark[:20]}…"); the limit is {MAX_MARK_CHARS}'
+                )
         lines += ['"IntervalTier"', '"tier"', _seconds(tier.start), _seconds(tier.end)]
         lines += [str(len(labelled))]
         for interval in labelled:
