@@ -19,6 +19,8 @@ Container = Literal["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]
 
 MAX_PIECES: Final = 300_000
 """Opus at its shortest, 2.5 ms a packet, has 48,000 of them in 120 s."""
+MAX_CHUNKS: Final = 1_000
+"""Before a WAV's samples; studio software writes a dozen."""
 WAV_SLACK_BYTES: Final = 64
 """Some writers count their own header into the size of the samples: 44 bytes too many."""
 WAV_STREAMED_BYTES: Final = 0x7FFF_0000
@@ -103,7 +105,9 @@ def check_complete(container: Container, data: bytes) -> None:
 def _check_wav(data: bytes) -> None:
     position = 12
     long_size = None
-    while position + 8 <= len(data):
+    for _ in range(MAX_CHUNKS):
+        if position + 8 > len(data):
+            raise _truncated("it ends before its samples begin")
         name, size = struct.unpack_from("<4sI", data, position)
         body = position + 8
         there = len(data) - body
@@ -125,7 +129,7 @@ def _check_wav(data: bytes) -> None:
                 raise _truncated(f"its header announces {size:,} bytes of samples, {there:,} came")
             return
         position = body + size + size % 2
-    raise _truncated("it ends before its samples begin")
+    raise _invalid(f"The WAV file has no samples among its first {MAX_CHUNKS:,} parts")
 
 
 def _check_flac(data: bytes) -> None:

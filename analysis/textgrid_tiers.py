@@ -36,24 +36,26 @@ TIME_DIGITS: Final = 5
 OVERRUN_S: Final = 0.05
 """How far the last interval may reach beyond the tier's own end: writers round them differently."""
 
-# Every character of a stripped text belongs to one of these, so that a search never starts again.
+_NUMBER = r"[-+]?(?:\d{1,99}\.?\d{0,99}|\.\d{1,99})(?:[eE][-+]?\d{1,3})?"
+_BROKEN_NUMBER = r"[-+]?(?i:nan|inf|infinity|--undefined--)"
+_FLAG = r"<exists>|<absent>"
+_WORD_ENDS = r"(?![^\s\"])"
+# Every character of a stripped text belongs to one of these, so that a search never starts again;
+# decoration is taken as long as it goes, so that a megabyte of it is one match.
 _TOKEN = re.compile(
-    r"""
+    rf"""
     \s*+ (?:
         (?P<string> "[^"]*+(?:""[^"]*+)*+" )   # Praat doubles a quote inside a string
       | (?P<comment> ![^\n]*+ )
-      | (?P<word> [^\s"]++ )
+      | (?P<number> {_NUMBER} ) {_WORD_ENDS}
+      | (?P<broken> {_BROKEN_NUMBER} ) {_WORD_ENDS}
+      | (?P<flag> {_FLAG} ) {_WORD_ENDS}
+      | (?P<decoration> (?:
+            (?! ! | (?:{_NUMBER}|{_BROKEN_NUMBER}|{_FLAG}){_WORD_ENDS} ) [^\s"]++ \s*+
+        )++ )
     )
     """,
     re.VERBOSE,
-)
-_COUNTING_WORD = re.compile(
-    r"""
-      (?P<number> [-+]?(?:\d{1,99}\.?\d{0,99}|\.\d{1,99})(?:e[-+]?\d{1,3})? )
-    | (?P<broken> [-+]?(?:nan|inf|infinity|--undefined--) )
-    | (?P<flag> <exists>|<absent> )
-    """,
-    re.VERBOSE | re.IGNORECASE,
 )
 
 
@@ -145,10 +147,9 @@ class _Walk:
     def _read_tokens(self) -> Iterator[_Token]:
         """Yield what counts, and pass over what is decoration: ``intervals [1]:``, ``xmin =``."""
         for match in _TOKEN.finditer(self._text.rstrip()):
-            if match.lastgroup == "string":
-                yield _Token("string", match["string"], match.start("string"))
-            elif match.lastgroup == "word" and (word := _COUNTING_WORD.fullmatch(match["word"])):
-                yield _Token(str(word.lastgroup), word[0].lower(), match.start("word"))
+            kind = str(match.lastgroup)
+            if kind not in {"comment", "decoration"}:
+                yield _Token(kind, match[kind], match.start(kind))
 
     def tiers(self) -> Iterator[Tier]:
         """Yield the interval tiers."""
