@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.commands import about, service
+from worker.commands import about, deadletters, service
 
 app = typer.Typer(
     name="analysis-worker",
@@ -19,5 +19,6 @@ app = typer.Typer(
 )
 app.command()(service.run)
 app.command()(service.process)
+app.add_typer(deadletters.app, name="dlq")
 app.command()(about.schema)
 app.command()(about.version)

@@ -15,6 +15,14 @@ EXIT_USAGE: Final = 2
 """The command or the settings cannot be used as they are."""
 
 
+class CommandError(Exception):
+    """A command cannot go on; the text says why, for people."""
+
+    def __init__(self, text: str, *, code: int = EXIT_FAILED) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 def fail(text: str, *, code: int = EXIT_FAILED) -> NoReturn:
     """Say why, and end."""
     sys.stderr.write(text.rstrip() + "\n")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from worker.commands.errors import load_settings
+from worker.commands.errors import EXIT_USAGE, fail, load_settings
 
 
 def run(
@@ -27,12 +27,17 @@ def run(
 ) -> None:
     """Take jobs from the queue until SIGTERM."""
     from worker import logs, service
+    from worker.settings import SettingsError
 
     settings = load_settings()
     logs.configure(settings)
-    raise typer.Exit(
-        asyncio.run(service.run(settings, until_empty=until_empty, allow_no_dlq=allow_no_dlq))
-    )
+    try:
+        code = asyncio.run(
+            service.run(settings, until_empty=until_empty, allow_no_dlq=allow_no_dlq)
+        )
+    except (SettingsError, OSError) as error:  # a secret that is none, a port that is taken
+        fail(str(error), code=EXIT_USAGE)
+    raise typer.Exit(code)
 
 
 def process(
