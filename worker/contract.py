@@ -198,7 +198,17 @@ class Addressee:
             and not isinstance(video_id, bool)
             and len(str(video_id)) <= 256
             else None,
+            metadata=_salvaged_metadata(fields.get("metadata")),
         )
+
+
+def _salvaged_metadata(value: object) -> dict[str, Any] | None:
+    """Metadata as a valid job may have it; None for any other."""
+    if not isinstance(value, dict):
+        return None
+    if any(isinstance(item, dict | list) for item in value.values()):
+        return None
+    return value if len(orjson.dumps(value)) <= MAX_METADATA_BYTES else None
 
 
 class EventType(StrEnum):
