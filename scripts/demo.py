@@ -165,13 +165,15 @@ def report(stack: Stack) -> bool:
     unnamed = next((job.job_id for job in JOBS if job.raw_body is not None), "")
     codes = {letter.job_id or unnamed: letter.code for letter in letters}
     departed = {job.job_id: list(departures(job, seen, codes)) for job in JOBS}
-    console.print(jobs_table(JOBS, seen, departed))
+    console.print(jobs_table(JOBS, seen, departed, width=console.width))
     console.print(dead_letter_table(letters))
-    wrong = sum(map(bool, departed.values()))
+    wrong = {job_id: problems for job_id, problems in departed.items() if problems}
+    for job_id, problems in wrong.items():
+        console.print(f"[bold red]{job_id}[/]: {'; '.join(problems)}", highlight=False)
     if wrong:
-        console.print(f"[bold red]{wrong} of {len(JOBS)} jobs did not come out as expected.[/]")
+        console.print(f"[bold red]{len(wrong)} of {len(JOBS)} did not come out as expected.[/]")
     else:
-        console.print(f"[green]All {len(JOBS)} jobs came out as expected.[/]")
+        console.print(f"[green]All {len(JOBS)} came out as expected.[/]")
     return not wrong
 
 

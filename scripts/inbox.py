@@ -161,9 +161,9 @@ class Inbox:
         return await stream(request, self.bell, last_event_id(request), read)
 
     async def queue_status(self, request: web.Request) -> web.Response:
-        """The counts of the queue and its dead-letter queue."""
+        """The counts of the queue and its dead-letter queue; 204 when no queue is watched."""
         if self._queue is None:
-            raise web.HTTPNotFound(text="No queue is watched: start the inbox with --queue-url.")
+            return web.Response(status=204)
         try:
             return _json(await self._queue.read())
         except (BotoCoreError, ClientError) as error:

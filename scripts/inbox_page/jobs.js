@@ -95,8 +95,8 @@ async function showQueue() {
   if (document.hidden) return;
   const answer = await fetch("/queue/status").catch(() => null);
   const box = document.getElementById("queue");
-  box.hidden = !answer?.ok;
-  if (!answer?.ok) return;
+  box.hidden = answer?.status !== 200; // 204: no queue is watched
+  if (box.hidden) return;
   const counts = await answer.json();
   const names = { available: "waiting", in_flight: "in flight", delayed: "delayed", dead_letter: "dead letters" };
   box.replaceChildren(...Object.entries(names)

@@ -68,11 +68,12 @@ class Page:
         return answer["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Evaluate until it is truthy; what it was."""
+        """Wait in the page until an expression is truthy; what it was."""
+        look = (
+            f"const look = () => {{ const v = {expression}; v ? done(v) : setTimeout(look, 20) }}"
+        )
         async with asyncio.timeout(CONDITION_TIMEOUT_S):
-            while not (value := await self.evaluate(expression)):
-                await asyncio.sleep(0.03)
-        return value
+            return await self.evaluate(f"new Promise((done) => {{ {look}; look(); }})")
 
     async def size(self, width: int, height: int, *, scale: float = 1.0) -> None:
         await self.call(
@@ -87,9 +88,10 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": colours}]
         await self.call("Emulation.setEmulatedMedia", features=features)
 
-    async def screenshot(self, path: Path) -> None:
+    async def screenshot(self) -> bytes:
+        """The page as it is shown, as PNG."""
         answer = await self.call("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(answer["data"]))
+        return base64.b64decode(answer["data"])
 
 
 class Browser:
@@ -118,10 +120,12 @@ class Browser:
         )
         try:
             address = await _devtools_address(process)
-            async with aiohttp.ClientSession() as session:
-                async with session.ws_connect(address, max_msg_size=MAX_MESSAGE_BYTES) as socket:
-                    yield cls(socket)
-                    await socket.send_json({"id": 1, "method": "Browser.close"})
+            async with (
+                aiohttp.ClientSession() as session,
+                session.ws_connect(address, max_msg_size=MAX_MESSAGE_BYTES) as socket,
+            ):
+                yield cls(socket)
+                await socket.send_json({"id": 1, "method": "Browser.close"})
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 await process.wait()
         finally:
