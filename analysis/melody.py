@@ -73,10 +73,10 @@ def compare_pitch(
 ) -> PitchComparison:
     """Compare two melodies in semitones, each from its own median, word laid over word.
 
-    The reference's frames inside matched words are carried to the recording's clock, linearly
-    within each word; the comparison is made at those frames and at no others, so a reference
-    with a value each 0.1 s is compared at its values and not at guesses between them. A residual
-    lag of at most 60 ms is followed (see `warp.follow`).
+    The reference's voiced frames inside matched words are carried to the recording's clock,
+    linearly within each word; the comparison is made at those frames and at no others, so a
+    reference with a value each 0.1 s is compared at its values and not at guesses between them.
+    A residual lag of at most 60 ms is followed (see `warp.follow`).
 
     With u and r the two melodies about their means over the n shared frames,
     ``score = 100 · max(0, 1 − Σ(u − r)² / n(σ_u² + σ_r² + ε²))``: Lin's concordance coefficient
@@ -108,7 +108,10 @@ def compare_pitch(
     word_of, warped = carry(reference.times, user_words, reference_words)
     inside = word_of >= 0
     drawn = np.column_stack([warped[inside], reference_semitones[inside]])
-    frames = np.flatnonzero(inside & np.isfinite(reference_semitones))
+    # What counts as shared is settled before the lag is: else a lag could stretch one voiced
+    # frame over many.
+    voiced_in_both = np.isfinite(reference_semitones) & np.isfinite(user.at(warped))
+    frames = np.flatnonzero(inside & voiced_in_both)
     theirs = reference_semitones[frames]
     ours = _follow(user, user_median, warped[frames], theirs)
     shared = np.isfinite(ours)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -70,7 +71,7 @@ def compare_spectra(user: Recording, reference: Recording) -> SpectrumComparison
 
 
 def _path_distance(ours: Floats, theirs: Floats) -> float:
-    # librosa takes seconds to load and scipy and numba with it: only for jobs with actor's audio.
+    _prepare_numba()
     from librosa.sequence import dtw
 
     # |a − b|² = |a|² + |b|² − 2ab, floored since rounding can take equal frames below zero.
@@ -98,8 +99,19 @@ def _cepstra(recording: Recording) -> Floats:
     return np.asarray((cepstra - cepstra.mean(axis=0)) / deviation)
 
 
+def _prepare_numba() -> None:
+    """Let numba's cache serve on every CPU: called before librosa is, which loads numba.
+
+    librosa takes seconds to load, and scipy and numba with it, so that only jobs with the actor's
+    audio do it. The cache is keyed by CPU model; without the generic one, a host unlike the one
+    that built the image compiles for half a minute.
+    """
+    os.environ.setdefault("NUMBA_CPU_NAME", "generic")
+
+
 @cache
 def _filterbank(sample_rate: int) -> Floats:
+    _prepare_numba()
     from librosa.filters import mel
 
     return np.asarray(

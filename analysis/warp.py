@@ -66,7 +66,7 @@ def follow(values: Floats, target: Floats, *, unnoticed: float, largest_error: f
     values : shape (n, lags), the curve at the times of `lagged`; NaN where it has no value.
     target : shape (n,), the curve to be followed.
     unnoticed : the unit in which errors are counted, in the curves' unit.
-    largest_error : an error counts up to this, and a missing value as much as this.
+    largest_error : an error counts up to this, and a missing value twice as much.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def follow(values: Floats, target: Floats, *, unnoticed: float, largest_error: f
     worst = (largest_error / unnoticed) ** 2
     error = np.minimum(((values - target[:, None]) / unnoticed) ** 2, worst)
     steps = np.arange(LAGS_S.size)
-    frame_cost = np.where(np.isnan(error), worst, error) + LAG_COST * np.abs(
+    frame_cost = np.where(np.isnan(error), 2.0 * worst, error) + LAG_COST * np.abs(
         steps - LAGS_S.size // 2
     )
     change = LAG_CHANGE_COST * np.abs(steps[:, None] - steps[None, :])

@@ -1,0 +1,159 @@
+"""What each score answers to, and what it does not, on synthetic speech."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from analysis.audio import SAMPLE_RATE_HZ, Recording
+from analysis.result import AnalysisResult
+from analysis.scoring import score
+
+if TYPE_CHECKING:
+    from tests.analysis.conftest import Speech
+
+LINES = ("lantern", "harbor", "stranger", "winter")
+# Lines of which there is a slower and a monotone rendering.
+SLOWER = ("lantern", "harbor")
+MONOTONE = ("lantern", "harbor", "stranger")
+NOISE_DB = 20.0
+NOISE_MOVES_AT_MOST = 5.0
+
+
+def timing(result: AnalysisResult) -> float:
+    assert result.scores.timing is not None
+    return result.scores.timing
+
+
+def pitch(result: AnalysisResult) -> float:
+    assert result.scores.pitch is not None
+    return result.scores.pitch
+
+
+def feedback(result: AnalysisResult) -> list[str]:
+    return [item.code for item in result.feedback]
+
+
+@pytest.mark.parametrize("coarse", [False, True], ids=["pitch each 10 ms", "pitch each 100 ms"])
+@pytest.mark.parametrize("line", LINES)
+def test_the_actors_own_rendering_is_at_least_95_in_timing_and_pitch(
+    speech: Speech, line: str, coarse: bool
+) -> None:
+    result = speech.scored(line, "actor", coarse=coarse)
+    assert timing(result) >= 95.0
+    assert pitch(result) >= 95.0
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_another_speaker_with_the_same_melody_loses_nothing_for_the_octave(
+    speech: Speech, line: str
+) -> None:
+    result = speech.scored(line, "good")
+    ours, theirs = result.pitch.user_median_hz, result.pitch.reference_median_hz
+    assert ours is not None
+    assert theirs is not None
+    assert pitch(result) >= 90.0
+    assert timing(result) >= 95.0
+
+
+def test_the_voices_of_that_test_do_differ_by_most_of_an_octave(speech: Speech) -> None:
+    intervals = []
+    for line in LINES:
+        detail = speech.scored(line, "good").pitch
+        assert detail.user_median_hz is not None
+        assert detail.reference_median_hz is not None
+        intervals.append(abs(12.0 * np.log2(detail.user_median_hz / detail.reference_median_hz)))
+    assert max(intervals) > 7.0
+
+
+@pytest.mark.parametrize("line", SLOWER)
+def test_thirty_percent_slower_lowers_timing_and_not_pitch(speech: Speech, line: str) -> None:
+    good, slower = speech.scored(line, "good"), speech.scored(line, "slower")
+    assert slower.timing.tempo_ratio == pytest.approx(1.3, abs=0.08)
+    assert timing(slower) < timing(good) - 20.0
+    assert pitch(slower) > pitch(good) - 7.0
+    assert "too_slow" in feedback(slower)
+
+
+@pytest.mark.parametrize("line", MONOTONE)
+def test_monotone_lowers_pitch_and_not_timing(speech: Speech, line: str) -> None:
+    good, monotone = speech.scored(line, "good"), speech.scored(line, "monotone")
+    assert pitch(monotone) < 30.0
+    assert timing(monotone) > timing(good) - 3.0
+    assert "melody_flat" in feedback(monotone)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_noise_at_20_db_moves_no_score_by_more_than_five(speech: Speech, line: str) -> None:
+    clean = speech.recording(line, "actor")
+    rng = np.random.default_rng(20)
+    level = np.sqrt(np.mean(np.square(clean.samples))) * 10.0 ** (-NOISE_DB / 20.0)
+    noisy = Recording.from_samples(
+        clean.samples + level * rng.standard_normal(clean.samples.size).astype(np.float32),
+        SAMPLE_RATE_HZ,
+    )
+    before = speech.scored(line, "actor").scores.model_dump()
+    after = score(noisy, speech.reference(line)).scores.model_dump()
+    moved = {name: abs(after[name] - before[name]) for name in before}
+    assert max(moved.values()) <= NOISE_MOVES_AT_MOST, moved
+
+
+def test_a_late_start_changes_nothing(speech: Speech) -> None:
+    clean = speech.recording("lantern", "good")
+    late = Recording.from_samples(
+        np.concatenate([np.zeros(SAMPLE_RATE_HZ, np.float32), clean.samples]), SAMPLE_RATE_HZ
+    )
+    result = score(late, speech.reference("lantern"))
+    on_time = speech.scored("lantern", "good")
+    assert result.timing.offset_s == pytest.approx((on_time.timing.offset_s or 0.0) + 1.0, abs=0.05)
+    assert timing(result) == pytest.approx(timing(on_time), abs=3.0)
+    assert pitch(result) == pytest.approx(pitch(on_time), abs=3.0)
+
+
+@pytest.mark.parametrize("container", ["m4a", "webm"])
+def test_what_a_phone_or_a_browser_records_scores_like_the_original(
+    speech: Speech, container: str
+) -> None:
+    encoded = Recording.from_file(speech.path("lantern", f"good.{container}"))
+    result = score(encoded, speech.reference("lantern"))
+    original = speech.scored("lantern", "good")
+    assert timing(result) == pytest.approx(timing(original), abs=3.0)
+    assert pitch(result) == pytest.approx(pitch(original), abs=3.0)
+
+
+def test_film_time_scores_like_clip_time(speech: Speech) -> None:
+    from analysis.reference import Reference
+
+    film = Reference.from_textgrid(
+        speech.path("lantern", "film_time.TextGrid").read_bytes(),
+        pitch=speech.path("lantern", "film_time_pitch.json").read_bytes(),
+    )
+    result = score(speech.recording("lantern", "good"), film)
+    original = speech.scored("lantern", "good", coarse=True)
+    assert timing(result) == pytest.approx(timing(original), abs=0.5)
+    assert pitch(result) == pytest.approx(pitch(original), abs=0.5)
+
+
+def test_silence_gets_zeros_and_says_no_speech(speech: Speech) -> None:
+    silence = Recording.from_file(speech.folder / "silence.flac")
+    result = score(silence, speech.reference("lantern"))
+    assert set(result.scores.model_dump().values()) == {0.0}
+    assert feedback(result)[0] == "no_speech"
+    assert all(word.user is None for word in result.words)
+
+
+def test_another_sentence_gets_low_scores_and_says_so(speech: Speech) -> None:
+    wrong = Recording.from_file(speech.folder / "wrong_sentence.flac")
+    result = score(wrong, speech.reference("lantern"))
+    assert feedback(result)[0] == "wrong_text"
+    assert result.scores.overall is not None
+    assert result.scores.overall < 30.0
+
+
+def test_noise_alone_gets_zeros_and_a_reason(speech: Speech) -> None:
+    noise = Recording.from_file(speech.folder / "noise.flac")
+    result = score(noise, speech.reference("lantern"))
+    assert result.scores.overall == 0.0
+    assert feedback(result)[0] in ("no_speech", "wrong_text")
