@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.commands import about, deadletters, service
+from worker.commands import about, deadletters, service, status, top
 
 app = typer.Typer(
     name="analysis-worker",
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 app.command()(service.run)
 app.command()(service.process)
+app.command()(status.status)
+app.command()(top.top)
 app.add_typer(deadletters.app, name="dlq")
 app.command()(about.schema)
 app.command()(about.version)
