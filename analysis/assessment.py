@@ -41,7 +41,7 @@ class Assessment:
     """The line as a whole; scores 0–100, None where nothing can be said.
 
     `total` is the fitted blend of pronunciation, fluency and prosody that is the overall score
-    when the reference is text alone. `weights` are that blend's shares.
+    when the reference is text alone, and `weights` are its shares.
     """
 
     words: tuple[WordAssessment, ...]

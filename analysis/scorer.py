@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.assessment import Assessment, PhoneAssessment, Profile, WordAssessment
-from analysis.fluency import measure_fluency
+from analysis.assessment import (
+    Assessment,
+    PhoneAssessment,
+    Profile,
+    Speech,
+    WordAssessment,
+    WordStatus,
+)
+from analysis.calibration import HEADS, Calibration, load_calibration
+from analysis.evidence import LineEvidence, gather
+from analysis.features import log_mel
 from analysis.gop import phone_scores
-from analysis.phones import PHONES
+from analysis.line_features import line_features
+from analysis.network import load_network
+from analysis.presence import holds_speech, line_evidence, word_features
+from analysis.segments import segments
+from analysis.substitution import said_instead
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from analysis.alignment import Alignment
     from analysis.audio import Recording
     from analysis.contour import PitchContour
     from analysis.reference import Reference
 
-MISPRONOUNCED_BELOW: Final = 60.0
+# A word that experts would give less than 7 of 10: "an accent that hinders".
+MISPRONOUNCED_BELOW: Final = 70.0
+PHONE_TO_PERCENT: Final = 50.0  # the experts' 0–2
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A line's scores before they are told: phones and words on 0–2, the line on 0–100."""
+
+    phones: NDArray[np.float64]
+    words: NDArray[np.float64]
+    line: dict[str, float]  # of HEADS
+    evidence: LineEvidence | None
 
 
 def assess(
@@ -30,62 +58,147 @@ def assess(
 ) -> Assessment:
     """Judge an aligned recording.
 
+    Phones are judged by the network, which was trained on experts' scores, or without its file
+    by GOP. The utterance's scores are bounded linear functions of `analysis.line_features`.
+    Silence, and speech that is not this line, get zeros and say so in `Assessment.speech`.
+
     Parameters
     ----------
     recording, reference : the two inputs.
     alignment : where the words lie; see `Aligner`.
     pitch : the speaker's own contour, for prosody.
-    profile : ``fast`` leaves out what costs most.
+    profile : recorded in `engine`; what it changes is the alignment.
     """
-    engine = {"aligner": alignment.method, "scorer": "gop", "profile": profile}
-    if recording.is_silent:
-        return _without_speech(len(reference.words), engine)
-    table = np.tile([4.0, 1.0], (len(PHONES), 1))
-    words: list[WordAssessment] = []
-    for index, word in enumerate(alignment.words):
-        if word is None:
-            words.append(WordAssessment(index, "ok", None, ()))
-            continue
-        scores = phone_scores(word.phones, table)
-        known = [score for score in scores if score is not None]
-        mean = float(np.mean(known)) if known else None
-        words.append(
-            WordAssessment(
-                index,
-                "mispronounced" if mean is not None and mean < MISPRONOUNCED_BELOW else "ok",
-                mean,
-                tuple(
-                    PhoneAssessment(phone.phone, phone.start, phone.end, score)
-                    for phone, score in zip(word.phones, scores, strict=True)
-                ),
-            )
-        )
-    judged = [word.score for word in words if word.score is not None]
-    accuracy = float(np.mean(judged)) if judged else None
-    measures = measure_fluency(alignment)
-    ratio = measures.phonation_ratio
-    fluency = 100.0 * ratio if ratio is not None else None
-    total = accuracy if fluency is None or accuracy is None else 0.7 * accuracy + 0.3 * fluency
+    calibration = load_calibration()
+    network = load_network()
+    engine = {
+        "aligner": alignment.method,
+        "scorer": network.name if network else "gop",
+        "profile": profile,
+    }
+    count = len(reference.words)
+    mel = log_mel(recording.samples)
+    if recording.is_silent or not holds_speech(mel, pitch):
+        return _zeros(count, "no_speech", engine)
+    if not alignment.placed:
+        return _unjudged(count, engine)
+    rows = segments(alignment.placed)
+    likelihoods = np.array([p.log_likelihood for w in alignment.placed for p in w.phones])
+    if network is None:
+        scores = phone_scores(rows.phones, likelihoods, calibration.gop) / PHONE_TO_PERCENT
+        words = rows.members() @ scores / rows.members().sum(axis=1)
+        features = line_features(
+            alignment, rows, scores, words,
+            own=likelihoods, lead=likelihoods,
+            mel=mel, pitch=pitch, norms=calibration.durations,
+        )  # fmt: skip
+        line = _line_scores(calibration, "gop", features)
+        return _told(alignment, count, _Judged(scores, words, line, None), engine, calibration)
+    judgement = network.judge(mel, rows)
+    evidence = gather(judgement.posteriors, rows, alignment.placed, calibration.log_priors)
+    scores = judgement.phones.astype(np.float64)
+    words = judgement.words.astype(np.float64)
+    heard = word_features(rows, evidence, scores, words)
+    whole = line_evidence(heard, rows, evidence)
+    if calibration.wrong_text.probability(whole) > calibration.wrong_text.threshold:
+        return _zeros(count, "wrong_text", engine)
+    absent = np.array(
+        [calibration.omission.probability(row) > calibration.omission.threshold for row in heard]
+    )
+    features = line_features(
+        alignment, rows, scores, words,
+        own=evidence.own(rows), lead=evidence.lead(rows),
+        mel=mel, pitch=pitch, norms=calibration.durations,
+    )  # fmt: skip
+    features = np.concatenate((features, judgement.line))
+    line = _line_scores(calibration, "network", features)
+    judged = _Judged(scores, words, line, evidence)
+    return _told(alignment, count, judged, engine, calibration, absent=absent)
+
+
+def _line_scores(
+    calibration: Calibration, scorer: str, features: NDArray[np.float64]
+) -> dict[str, float]:
+    return {name: calibration.heads[scorer][name].score(features) for name in HEADS}
+
+
+def _told(
+    alignment: Alignment,
+    count: int,
+    judged: _Judged,
+    engine: dict[str, str],
+    calibration: Calibration,
+    *,
+    absent: NDArray[np.bool_] | None = None,
+) -> Assessment:
+    """Tell the scores by reference word; what was not said counts 0 in all that it enters."""
+    words = [WordAssessment(index, "ok", None, ()) for index in range(count)]
+    at = 0
+    for row, word in enumerate(alignment.placed):
+        missing = absent is not None and bool(absent[row])
+        phones = []
+        for phone in word.phones:
+            score = 0.0 if missing else _percent(float(judged.phones[at]))
+            said = None
+            if judged.evidence is not None and not missing:
+                said = said_instead(judged.evidence.phones[at], phone.phone, score)
+            phones.append(
+                PhoneAssessment(
+                    phone.phone, phone.start, phone.end, score,
+                    said.phone if said else None, said.confidence if said else None,
+                )
+            )  # fmt: skip
+            at += 1
+        score = 0.0 if missing else _percent(float(judged.words[row]))
+        status: WordStatus = "ok" if score >= MISPRONOUNCED_BELOW else "mispronounced"
+        status = "omitted" if missing else status
+        words[word.index] = WordAssessment(word.index, status, score, tuple(phones))
+    said_share = 1.0 - sum(word.status == "omitted" for word in words) / len(alignment.placed)
+    parts = {
+        "pronunciation": judged.line["accuracy"] * said_share,
+        "fluency": judged.line["fluency"],
+        "prosody": judged.line["prosodic"],
+    }
     return Assessment(
         words=tuple(words),
-        pronunciation=accuracy,
-        fluency=fluency,
-        prosody=fluency,
-        completeness=100.0 if judged else None,
-        total=total,
+        **parts,
+        completeness=100.0 * said_share,
+        total=sum(calibration.blend[name] * value for name, value in parts.items()),
         speech="ok",
         engine=engine,
+        weights=dict(calibration.blend),
     )
 
 
-def _without_speech(words: int, engine: dict[str, str]) -> Assessment:
+def _zeros(count: int, speech: Speech, engine: dict[str, str]) -> Assessment:
+    """Return the assessment of what is not this line: nothing of it was said."""
     return Assessment(
-        words=tuple(WordAssessment(index, "omitted", 0.0, ()) for index in range(words)),
+        words=tuple(WordAssessment(index, "omitted", 0.0, ()) for index in range(count)),
         pronunciation=0.0,
         fluency=0.0,
         prosody=0.0,
         completeness=0.0,
         total=0.0,
-        speech="no_speech",
+        speech=speech,
         engine=engine,
+        weights=dict(load_calibration().blend),
     )
+
+
+def _unjudged(count: int, engine: dict[str, str]) -> Assessment:
+    """Return the assessment of a line that could not be placed: nothing can be said of it."""
+    return Assessment(
+        words=tuple(WordAssessment(index, "ok", None, ()) for index in range(count)),
+        pronunciation=None,
+        fluency=None,
+        prosody=None,
+        completeness=None,
+        total=None,
+        speech="ok",
+        engine=engine,
+        weights={},
+    )
+
+
+def _percent(score: float) -> float:
+    return min(max(score * PHONE_TO_PERCENT, 0.0), 100.0)

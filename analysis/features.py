@@ -1,0 +1,79 @@
+"""Log-mel features: what the phone network sees of a recording."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAMPLE_RATE_HZ: Final = 16_000
+WINDOW_SAMPLES: Final = 400  # 25 ms
+HOP_SAMPLES: Final = 160  # 10 ms
+FFT_SAMPLES: Final = 512
+BANDS: Final = 80
+LOWEST_HZ: Final = 60.0
+HIGHEST_HZ: Final = 7_600.0
+# Below the self-noise of any microphone at 16 bits: keeps digital silence finite.
+ENERGY_FLOOR: Final = 1e-8
+# A band that never moves (a tone, digital silence) must not be blown up into features.
+MIN_DEVIATION: Final = 0.5
+
+
+def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return normalised log-mel energies of 16 kHz samples.
+
+    Parameters
+    ----------
+    samples : (n,) float32 in [-1, 1].
+
+    Returns
+    -------
+    (frames, `BANDS`) float32, a frame every 10 ms, frame k centred on k · 10 ms. Each band has
+    mean 0 and deviation 1 over the louder half of the utterance's dynamic range, so that
+    neither a microphone's level nor the length of the silence around the line moves them.
+    """
+    padded = np.pad(samples, (WINDOW_SAMPLES // 2, WINDOW_SAMPLES // 2 + HOP_SAMPLES))
+    count = 1 + len(samples) // HOP_SAMPLES
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES][:count]
+    spectrum = np.fft.rfft(frames * _window(), n=FFT_SAMPLES, axis=1)
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    mel = np.log(power @ _filterbank() + np.float32(ENERGY_FLOOR))
+    return normalise(mel)
+
+
+def normalise(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normalise each band over the frames that hold speech; see `log_mel`."""
+    level = mel.mean(axis=1)
+    low, high = np.quantile(level, (0.05, 0.95))
+    loud = mel[level >= (low + high) / 2.0]
+    deviation = np.maximum(loud.std(axis=0), MIN_DEVIATION)
+    normalised: NDArray[np.float32] = ((mel - loud.mean(axis=0)) / deviation).astype(np.float32)
+    return normalised
+
+
+@cache
+def _window() -> NDArray[np.float32]:
+    return np.hanning(WINDOW_SAMPLES).astype(np.float32)
+
+
+@cache
+def _filterbank() -> NDArray[np.float32]:
+    """Return (bins, bands): triangles of equal area, evenly spaced on the mel scale.
+
+    mel = 2595 log10(1 + f / 700) (O'Shaughnessy 1987).
+    """
+    lowest, highest = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (LOWEST_HZ, HIGHEST_HZ))
+    edges = 700.0 * (10.0 ** (np.linspace(lowest, highest, BANDS + 2) / 2595.0) - 1.0)
+    bins = np.fft.rfftfreq(FFT_SAMPLES, 1.0 / SAMPLE_RATE_HZ)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    # A low triangle can be narrower than the spacing of the bins: it then takes the nearest.
+    for band in np.flatnonzero(triangles.sum(axis=0) == 0.0):
+        triangles[np.abs(bins[:, 0] - edges[band + 1]).argmin(), band] = 1.0
+    filterbank: NDArray[np.float32] = (triangles / triangles.sum(axis=0)).astype(np.float32)
+    return filterbank

@@ -1,0 +1,114 @@
+"""Whether there was speech, whether its words were said, and whether it is this line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.trellis import SILENCE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analysis.contour import PitchContour
+    from analysis.evidence import LineEvidence
+    from analysis.segments import Segments
+
+WORD_FEATURES: Final = (
+    "presence_per_phone", "presence", "own_evidence", "worst_own_evidence", "lead",
+    "phone_score", "word_score", "log_phone_duration", "log_phones",
+)  # fmt: skip
+LINE_FEATURES: Final = (
+    "lead", "own_evidence", "phone_score", "words_absent", "path_against_free", "presence",
+    "phone_score_spread", "speech_share",
+)  # fmt: skip
+# Beyond these a word is surely there, or surely not; more says nothing more.
+_MOST_PRESENCE_NATS: Final = 40.0
+_LEAST_PRESENCE_NATS: Final = -20.0
+
+
+def word_features(
+    rows: Segments,
+    evidence: LineEvidence,
+    phone_scores: NDArray[np.float64],
+    word_scores: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return (placed words, `WORD_FEATURES`): the evidence that each word was said.
+
+    Parameters
+    ----------
+    rows : the aligned phones.
+    evidence : what the network's posteriors say of them.
+    phone_scores, word_scores : (P,) and (placed words,), 0–2.
+    """
+    members = rows.members().astype(np.float64)
+    sizes = members.sum(axis=1)
+    own, lead = evidence.own(rows), evidence.lead(rows)
+    durations = np.log(np.maximum(rows.spans[:, 1] - rows.spans[:, 0], 0.01))
+    presence = np.zeros(len(sizes))
+    if evidence.path is not None:
+        presence = np.clip(evidence.path.presence, _LEAST_PRESENCE_NATS, _MOST_PRESENCE_NATS)
+    first = np.append(0, np.cumsum(sizes.astype(int))[:-1])
+    return np.stack(
+        [
+            presence / sizes,
+            presence,
+            members @ own / sizes,
+            np.minimum.reduceat(own, first),
+            members @ lead / sizes,
+            members @ phone_scores / sizes,
+            word_scores,
+            members @ durations / sizes,
+            np.log(sizes),
+        ],
+        axis=1,
+    )
+
+
+def line_evidence(
+    words: NDArray[np.float64], rows: Segments, evidence: LineEvidence
+) -> NDArray[np.float64]:
+    """Return the row of `LINE_FEATURES`: how well the recording bears this text.
+
+    `words` are the `word_features` of the line.
+    """
+    scores = words[:, WORD_FEATURES.index("phone_score")]
+    present = words[:, WORD_FEATURES.index("presence_per_phone")]
+    speech = evidence.posteriors.argmax(axis=1) != SILENCE
+    against = _LEAST_PRESENCE_NATS
+    if evidence.path is not None:
+        free = evidence.likelihoods.max(axis=1).sum()
+        against = (evidence.path.score - free) / max(int(speech.sum()), 1)
+    return np.array(
+        [
+            evidence.lead(rows).mean(),
+            evidence.own(rows).mean(),
+            scores.mean(),
+            (present < 0.0).mean(),
+            max(against, _LEAST_PRESENCE_NATS),
+            present.mean(),
+            scores.std(),
+            speech.mean(),
+        ],
+        dtype=np.float64,
+    )
+
+
+# Speech rises and falls by syllables; a tone or a hiss stays where it is.
+_LEAST_LEVEL_SPREAD: Final = 0.35  # of normalised log-mel levels
+_LEAST_VOICED_S: Final = 0.1
+
+
+def holds_speech(mel: NDArray[np.float32], pitch: PitchContour) -> bool:
+    """Tell speech from what cannot be speech: no voice at all, or one that never changes.
+
+    Parameters
+    ----------
+    mel : (frames, 80) normalised log-mel energies.
+    pitch : the recording's F0 contour.
+    """
+    voiced_s = float(np.isfinite(pitch.hz).sum()) * pitch.step_s
+    if voiced_s < _LEAST_VOICED_S:
+        return False
+    return float(mel.mean(axis=1).std()) >= _LEAST_LEVEL_SPREAD

@@ -1,0 +1,117 @@
+"""An alignment as the network takes it: phones, their pooling windows and their durations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.features import HOP_SAMPLES, SAMPLE_RATE_HZ
+from analysis.phones import PHONE_INDEX
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analysis.alignment import AlignedWord
+
+MEL_FRAME_S: Final = HOP_SAMPLES / SAMPLE_RATE_HZ
+# The network halves the frame rate at its first layer.
+NET_FRAME_S: Final = 2 * MEL_FRAME_S
+# PocketSphinx's frame k is a window that begins at k · 10 ms, ours is centred there.
+ALIGNER_LAG_S: Final = 0.0128
+PARTS: Final = 3
+EXTRAS: Final = 8
+_LONGEST_PAUSE_S: Final = 2.0
+# Near the middle of the training data, so that the columns are centred.
+_USUAL_LOG_DURATION: Final = 2.3  # 100 ms
+_USUAL_LOG_RATE: Final = 2.3  # 10 phones a second
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """The phones of a line as arrays.
+
+    Attributes
+    ----------
+    phones : (P,) int64, rows of `PHONES`.
+    spans : (P, 2) float32, start and end in seconds.
+    words : (P,) int64, the reference word of each phone.
+    extras : (P, `EXTRAS`) float32: log duration; the same less the line's mean; pause before
+        and after, s; first in word; last in word; log count of the word's phones; log rate of
+        the line in phones a second.
+    """
+
+    phones: NDArray[np.int64]
+    spans: NDArray[np.float32]
+    words: NDArray[np.int64]
+    extras: NDArray[np.float32]
+
+    def members(self) -> NDArray[np.float32]:
+        """Return (placed words, P): 1 where a phone belongs to a word."""
+        row = np.cumsum(np.append(False, self.words[1:] != self.words[:-1]))
+        members = np.zeros((int(row[-1]) + 1, len(row)), dtype=np.float32)
+        members[row, np.arange(len(row))] = 1.0
+        return members
+
+    def pool(self, frames: int) -> NDArray[np.float32]:
+        """Return (`PARTS` · P, frames): weights that average each third of each phone.
+
+        Row 3p + k averages part k of phone p; a frame counts by the time it shares with it.
+        """
+        start, end = self.spans[:, :1], self.spans[:, 1:]
+        edges = start + (end - start) * np.arange(PARTS + 1, dtype=np.float32) / PARTS
+        edges = edges + np.float32(ALIGNER_LAG_S)
+        left = edges[:, :-1].reshape(-1, 1)
+        right = edges[:, 1:].reshape(-1, 1)
+        centres = np.arange(frames, dtype=np.float32) * np.float32(NET_FRAME_S)
+        half = np.float32(NET_FRAME_S / 2)
+        shared = np.minimum(right, centres + half) - np.maximum(left, centres - half)
+        weights = np.maximum(shared, 0.0)
+        total = weights.sum(axis=1, keepdims=True)
+        outside = total[:, 0] <= 0.0
+        if outside.any():  # past the last frame: the nearest one stands in
+            nearest = np.clip(np.rint(left[outside, 0] / NET_FRAME_S), 0, frames - 1).astype(int)
+            weights[np.flatnonzero(outside), nearest] = 1.0
+            total[outside] = 1.0
+        pooled: NDArray[np.float32] = (weights / total).astype(np.float32)
+        return pooled
+
+
+def net_frames(mel_frames: int) -> int:
+    """Return how many frames the network makes of that many log-mel frames."""
+    return (mel_frames + 1) // 2
+
+
+def segments(words: Sequence[AlignedWord]) -> Segments:
+    """Lay the aligned words out as arrays; `words` in time order, at least one phone in all."""
+    rows = [(word.index, phone) for word in words for phone in word.phones]
+    spans = np.array([(phone.start, phone.end) for _, phone in rows], dtype=np.float32)
+    numbers = np.array([index for index, _ in rows], dtype=np.int64)
+    return Segments(
+        phones=np.array([PHONE_INDEX[phone.phone] for _, phone in rows], dtype=np.int64),
+        spans=spans,
+        words=numbers,
+        extras=extras(spans, numbers),
+    )
+
+
+def extras(spans: NDArray[np.float32], words: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the columns of `Segments.extras` for phones at `spans` (s) in `words`."""
+    durations = np.log(np.maximum(spans[:, 1] - spans[:, 0], MEL_FRAME_S))
+    gaps = np.clip(spans[1:, 0] - spans[:-1, 1], 0.0, _LONGEST_PAUSE_S)
+    speaking = float(spans[-1, 1] - spans[0, 0])
+    rate = math.log(max(len(spans) / max(speaking, MEL_FRAME_S), 1.0))
+    borders = words[1:] != words[:-1]
+    columns = np.zeros((len(spans), EXTRAS), dtype=np.float32)
+    columns[:, 0] = durations + _USUAL_LOG_DURATION
+    columns[:, 1] = durations - durations.mean()
+    columns[1:, 2] = gaps
+    columns[:-1, 3] = gaps
+    columns[:, 4] = np.append(True, borders)
+    columns[:, 5] = np.append(borders, True)
+    columns[:, 6] = np.log(np.bincount(words)[words])
+    columns[:, 7] = rate - _USUAL_LOG_RATE
+    return columns

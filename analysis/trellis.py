@@ -1,0 +1,173 @@
+"""The line's phones against the network's posteriors: best path, and what each word adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from analysis.phones import PHONE_INDEX, PHONES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SILENCE: Final = len(PHONES)
+# Posteriors below this say no less: one frame must not decide over a whole line.
+FLOOR: Final = 1e-4
+# Divides the posterior by this power of the class's prior, so that rare phones are not lost.
+PRIOR_POWER: Final = 0.5
+_NEVER: Final = -1e9
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The best path of a line.
+
+    Attributes
+    ----------
+    spans : (P, 2) int64, first frame and one past the last frame of each phone.
+    score : log likelihood of the whole path.
+    presence : (W,) log likelihood lost when a word is left out and all others are kept: its
+        evidence of having been said, in nats. Negative: the line fits better without it.
+    """
+
+    spans: NDArray[np.int64]
+    score: float
+    presence: NDArray[np.float64]
+
+
+def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> Path | None:
+    """Find the best path (Viterbi) with an optional silence around each word.
+
+    Parameters
+    ----------
+    evidence : (frames, 40) log likelihoods, as `log_evidence` makes them.
+    words : the phones of each word.
+
+    Returns
+    -------
+    Path or None
+        None when there are fewer frames than phones.
+    """
+    states, starts, ends = _states(words)
+    frames = len(evidence)
+    if frames < sum(len(word) for word in words):
+        return None
+    emitted = evidence[:, states]
+    # A word's first phone may follow the silence before it or, passing that, the word before.
+    skips = np.zeros(len(states), dtype=bool)
+    skips[starts] = True
+    forward, step = _forward(emitted, skips, entry=(0, int(starts[0])))
+    last = len(states) - 1
+    final = last if forward[-1, last] >= forward[-1, last - 1] else last - 1
+    score = float(forward[-1, final])
+    if score <= _NEVER / 2:
+        return None
+    backward = _backward(emitted, skips)
+    presence = score - _without_each(forward, emitted + backward, starts, ends)
+    return Path(_trace(step, final, states, starts, ends), score, presence)
+
+
+def log_evidence(
+    posteriors: NDArray[np.float32], log_priors: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return log p(phone | frame) − `PRIOR_POWER` · log p(phone), floored."""
+    logs: NDArray[np.float64] = np.log(np.maximum(posteriors.astype(np.float64), FLOOR))
+    return logs - PRIOR_POWER * log_priors
+
+
+def _states(
+    words: Sequence[Sequence[str]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the class of each state, and the first and last state of each word."""
+    classes, starts, ends = [SILENCE], [], []
+    for word in words:
+        starts.append(len(classes))
+        classes += [PHONE_INDEX[phone] for phone in word]
+        ends.append(len(classes) - 1)
+        classes.append(SILENCE)
+    return np.array(classes), np.array(starts), np.array(ends)
+
+
+def _forward(
+    emitted: NDArray[np.float64], skips: NDArray[np.bool_], entry: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    frames, count = emitted.shape
+    scores = np.full((frames, count), _NEVER)
+    step = np.zeros((frames, count), dtype=np.int8)
+    scores[0, list(entry)] = emitted[0, list(entry)]
+    moved = np.full((3, count), _NEVER)
+    for t in range(1, frames):
+        before = scores[t - 1]
+        moved[0] = before
+        moved[1, 1:] = before[:-1]
+        moved[2, 2:] = np.where(skips[2:], before[:-2], _NEVER)
+        choice = moved.argmax(axis=0)
+        step[t] = choice
+        scores[t] = np.maximum(moved.max(axis=0) + emitted[t], _NEVER)
+    return scores, step
+
+
+def _backward(emitted: NDArray[np.float64], skips: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the best score after each frame and state, to either of the last two states."""
+    frames, count = emitted.shape
+    scores = np.full((frames, count), _NEVER)
+    scores[-1, -2:] = 0.0
+    moved = np.full((3, count), _NEVER)
+    for t in range(frames - 2, -1, -1):
+        after = scores[t + 1] + emitted[t + 1]
+        moved[0] = after
+        moved[1, :-1] = after[1:]
+        moved[2, :-2] = np.where(skips[2:], after[2:], _NEVER)
+        scores[t] = np.maximum(moved.max(axis=0), _NEVER)
+    return scores
+
+
+def _without_each(
+    forward: NDArray[np.float64],
+    onward: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the best path score with word w, and only it, passed by.
+
+    `onward` is the best score from a frame and state to the end, that frame included.
+    """
+    without = np.full(len(starts), _NEVER)
+    for w, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        left = forward[:-1, start - 1]
+        if w:
+            left = np.maximum(left, forward[:-1, ends[w - 1]])
+        right = onward[1:, end + 1]
+        if w + 1 < len(starts):
+            right = np.maximum(right, onward[1:, starts[w + 1]])
+        without[w] = (left + right).max()
+        if w == 0:  # the line may begin with what follows the missing word
+            without[w] = max(without[w], onward[0, end + 1])
+            if len(starts) > 1:
+                without[w] = max(without[w], onward[0, starts[1]])
+        if w == len(starts) - 1:  # or end with what came before it
+            without[w] = max(without[w], forward[-1, start - 1])
+            if w:
+                without[w] = max(without[w], forward[-1, ends[w - 1]])
+    return without
+
+
+def _trace(
+    step: NDArray[np.int8],
+    final: int,
+    states: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    at = np.empty(len(step), dtype=np.int64)
+    state = final
+    for t in range(len(step) - 1, -1, -1):
+        at[t] = state
+        state -= int(step[t, state])
+    spoken = np.concatenate([np.arange(a, b + 1) for a, b in zip(starts, ends, strict=True)])
+    first = np.searchsorted(at, spoken, side="left")
+    past = np.searchsorted(at, spoken, side="right")
+    return np.stack((first, past), axis=1)
