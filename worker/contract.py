@@ -139,7 +139,7 @@ class AnalysisJob(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise JobFailure(ErrorCode.INVALID_MESSAGE, _explain(error)) from None
+            raise JobFailure(ErrorCode.INVALID_MESSAGE, explain(error)) from None
 
 
 def _json_object(body: str | bytes) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _json_object(body: str | bytes) -> dict[str, Any]:
     return value
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """Field by field what is wrong; values are not shown, for they may be personal."""
     problems = [
         f"{'.'.join(str(part) for part in item['loc']) or 'message'}: {item['msg']}"

@@ -1,0 +1,503 @@
+"""Jobs into a real queue and recordings into a real bucket, as moto plays them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+import soundfile
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+import worker.producer
+from analysis.audio import Recording
+from analysis.errors import AudioError
+from worker.contract import AnalysisJob
+from worker.outgoing import (
+    MAX_BATCH,
+    MAX_MESSAGE_BYTES,
+    Envelope,
+    JobRefused,
+    OutgoingMessage,
+    batches,
+    compose,
+)
+from worker.producer import AsyncJobProducer, JobProducer, SendReport
+from worker.uploads import prepare
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+JOB = {
+    "job_id": "take-42",
+    "s3_audio_url": "s3://uploads/take 42/녹음.webm",
+    "webhook_url": "https://api.example.com/hooks/analysis",
+    "video_id": "D7-hk46bT8I",
+    "metadata": {"class": "3b", "학생": "민준"},
+}
+
+
+def job(number: int, **fields: Any) -> dict[str, Any]:
+    return {**JOB, "job_id": f"job-{number}", **fields}
+
+
+@pytest.fixture
+def queue(moto_endpoint: str) -> str:
+    return str(boto3.client("sqs").create_queue(QueueName="jobs")["QueueUrl"])
+
+
+@pytest.fixture
+def fifo(moto_endpoint: str) -> str:
+    made = boto3.client("sqs").create_queue(QueueName="jobs.fifo", Attributes={"FifoQueue": "true"})
+    return str(made["QueueUrl"])
+
+
+@pytest.fixture
+def bucket(moto_endpoint: str) -> str:
+    boto3.client("s3").create_bucket(Bucket="recordings")
+    return "recordings"
+
+
+def received(queue: str) -> list[dict[str, Any]]:
+    sqs = boto3.client("sqs")
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = sqs.receive_message(
+            QueueUrl=queue,
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            AttributeNames=["All"],
+        )
+        if not answer.get("Messages"):
+            return found
+        for message in answer["Messages"]:
+            found.append(dict(message))
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+
+def attribute(message: Mapping[str, Any], name: str) -> str | None:
+    found = message.get("MessageAttributes", {}).get(name)
+    return found["StringValue"] if found else None
+
+
+Send = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Send:
+    """Call a method of both producers: `call(queue, "send", job, …)`."""
+
+    def run(queue: str, method: str, *arguments: Any, **options: Any) -> Any:
+        made = {name: options.pop(name) for name in ("bucket", "prefix") if name in options}
+        if request.param == "sync":
+            return getattr(JobProducer(queue, **made), method)(*arguments, **options)
+
+        async def in_loop() -> Any:
+            async with AsyncJobProducer(queue, **made) as producer:
+                return await getattr(producer, method)(*arguments, **options)
+
+        return asyncio.run(in_loop())
+
+    return run
+
+
+# --- one job
+
+
+def test_a_job_is_sent_as_the_worker_reads_it(queue: str, call: Send) -> None:
+    sent = call(queue, "send", JOB, envelope=Envelope(traceparent=TRACE))
+    (message,) = received(queue)
+    assert message["MessageId"] == sent.message_id
+    assert sent.job_id == "take-42"
+    assert AnalysisJob.parse(message["Body"]).metadata == JOB["metadata"]
+    assert attribute(message, "job_type") == "audio_analysis"
+    assert attribute(message, "traceparent") == TRACE
+    assert "timestamp" in json.loads(message["Body"])
+
+
+def test_a_job_without_an_id_gets_one_of_its_own(queue: str) -> None:
+    nameless = {name: value for name, value in JOB.items() if name != "job_id"}
+    ids = {JobProducer(queue).send(nameless).job_id for _ in range(3)}
+    assert {json.loads(message["Body"])["job_id"] for message in received(queue)} == ids
+    assert len(ids) == 3
+
+
+def test_fields_that_are_not_known_yet_are_sent_on(queue: str) -> None:
+    JobProducer(queue).send({**JOB, "dialect": "Seoul"}, envelope=Envelope(job_type="dialect.v2"))
+    (message,) = received(queue)
+    assert json.loads(message["Body"])["dialect"] == "Seoul"
+    assert attribute(message, "job_type") == "dialect.v2"
+
+
+def test_a_job_model_is_sent_without_what_was_not_said(queue: str) -> None:
+    JobProducer(queue).send(AnalysisJob.model_validate(JOB))
+    (message,) = received(queue)
+    assert set(json.loads(message["Body"])) == {*JOB, "timestamp"}
+
+
+def test_fifo_jobs_stand_for_themselves_unless_told_otherwise(fifo: str, call: Send) -> None:
+    call(fifo, "send", job(1))
+    call(fifo, "send", job(1))  # sent twice by mistake
+    call(fifo, "send", job(2), envelope=Envelope(group_id="class-3b", deduplication_id="again"))
+    first, second = received(fifo)
+    assert first["Attributes"]["MessageGroupId"] == "job-1"
+    assert first["Attributes"]["MessageDeduplicationId"] == "job-1"
+    assert second["Attributes"]["MessageGroupId"] == "class-3b"
+    assert second["Attributes"]["MessageDeduplicationId"] == "again"
+
+
+def test_a_standard_queue_gets_no_fifo_ids(queue: str) -> None:
+    assert "MessageGroupId" not in compose(JOB, is_fifo=False).arguments()
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"job_id": "no spaces"}, "job_id"),
+        ({"job_id": "x" * 129}, "job_id"),
+        ({"job_id": 42}, "job_id"),
+        ({"s3_audio_url": None}, "s3_audio_url"),
+        ({"s3_audio_url": "ftp://x/y"}, "scheme 'ftp'"),
+        ({"s3_audio_url": "https://example.com/a.wav"}, "is not S3's"),
+        ({"s3_audio_url": "s3://B/a.wav"}, "no valid bucket"),
+        ({"s3_textgrid_url": "s3://bucket"}, "no key"),
+        ({"webhook_url": "consumer.example.com/x"}, "no absolute URL"),
+        ({"webhook_url": "https://u:hunter2@example.com/"}, "user name"),
+        ({"webhook_url": "https://127.1/"}, "is a number"),
+        ({"metadata": {"nested": {"a": 1}}}, "metadata"),
+        ({"metadata": {"x": "y" * 5000}}, "over 4096"),
+        ({"video_id": None}, "no reference"),
+        ({"progress": "yes"}, "progress"),
+        ({"when": object()}, "cannot be sent"),
+    ],
+)
+def test_a_job_that_no_worker_would_take_is_not_sent(
+    fields: dict[str, Any], complaint: str
+) -> None:
+    class Untouched:
+        def send_message(self, **_: Any) -> None:
+            raise AssertionError("it was sent")
+
+    producer = JobProducer("https://sqs.test/q", sqs=Untouched())  # type: ignore[arg-type]
+    with pytest.raises(JobRefused, match=complaint) as raised:
+        producer.send({**JOB, **fields})
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        Envelope(job_type=""),
+        Envelope(job_type="a b"),
+        Envelope(traceparent="garbage"),
+        Envelope(group_id="한"),
+        Envelope(deduplication_id="x" * 129),
+    ],
+)
+def test_an_envelope_that_sqs_would_refuse_is_not_sent(envelope: Envelope) -> None:
+    with pytest.raises(JobRefused):
+        compose(JOB, is_fifo=True, envelope=envelope)
+
+
+def test_a_message_over_the_limit_is_refused_before_it_is_sent(queue: str) -> None:
+    with pytest.raises(JobRefused, match="1,048,576"):
+        JobProducer(queue).send({**JOB, "notes": "안" * 400_000})
+    assert received(queue) == []
+
+
+def test_the_limit_counts_body_and_attributes_to_the_byte() -> None:
+    padding = (
+        MAX_MESSAGE_BYTES - compose({**JOB, "timestamp": 1, "pad": ""}, is_fifo=False).size_bytes
+    )
+    full = compose({**JOB, "timestamp": 1, "pad": "x" * padding}, is_fifo=False)
+    assert full.size_bytes == MAX_MESSAGE_BYTES
+    attributes = sum(
+        len(name) + len(value["DataType"]) + len(value["StringValue"])
+        for name, value in full.arguments()["MessageAttributes"].items()
+    )
+    assert len(full.body.encode()) + attributes == MAX_MESSAGE_BYTES
+    with pytest.raises(JobRefused):
+        compose({**JOB, "timestamp": 1, "pad": "x" * (padding + 1)}, is_fifo=False)
+
+
+@given(st.text())
+def test_every_text_goes_through_sqs_s_alphabet_unharmed(text: str) -> None:
+    """Amazon SQS API Reference, SendMessage: #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD …"""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return
+    body = compose({**JOB, "note": text}, is_fifo=False).body
+    assert all(
+        c in "\t\n\r" or 0x20 <= ord(c) <= 0xD7FF or 0xE000 <= ord(c) <= 0xFFFD or ord(c) > 0xFFFF
+        for c in body
+    )
+    assert json.loads(body)["note"] == text
+
+
+# --- many jobs
+
+
+def test_many_jobs_go_in_batches_of_ten(
+    queue: str, call: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    report: SendReport = call(
+        queue, "send_many", (job(number) for number in range(25)), on_done=steps.append
+    )
+    assert steps == [10, 10, 5]
+    assert {sent.job_id for sent in report.sent} == {f"job-{number}" for number in range(25)}
+    assert report.not_sent == ()
+    assert len(received(queue)) == 25
+
+
+def test_a_refused_job_holds_up_no_other(queue: str) -> None:
+    steps: list[int] = []
+    jobs = [job(1), job(2, s3_audio_url="nonsense://"), job(3), {"job_id": "4"}]
+    report: SendReport = JobProducer(queue).send_many(jobs, on_done=steps.append)
+    assert [sent.job_id for sent in report.sent] == ["job-1", "job-3"]
+    assert [refused.job_id for refused in report.not_sent] == ["job-2", "4"]
+    assert sum(steps) == 4
+
+
+def test_no_jobs_are_no_call(queue: str) -> None:
+    assert JobProducer(queue).send_many([]) == SendReport((), ())
+
+
+def test_large_jobs_share_a_batch_only_up_to_its_limit() -> None:
+    big = [compose(job(number, note="x" * 400_000), is_fifo=False) for number in range(5)]
+    assert [len(batch) for batch in batches(big)] == [2, 2, 1]
+
+
+@given(st.lists(st.integers(min_value=1, max_value=MAX_MESSAGE_BYTES), max_size=40))
+def test_no_batch_is_ever_too_long_or_too_large(sizes: list[int]) -> None:
+    messages = [OutgoingMessage(str(n), "x" * size, {}) for n, size in enumerate(sizes)]
+    found = list(batches(messages))
+    assert [message for batch in found for message in batch] == messages
+    assert all(0 < len(batch) <= MAX_BATCH for batch in found)
+    assert all(sum(message.size_bytes for message in batch) <= MAX_MESSAGE_BYTES for batch in found)
+
+
+class Moody:
+    """An SQS client that refuses entries, by job, so many times."""
+
+    def __init__(self, refusals: dict[str, int], *, sender_fault: bool = False) -> None:
+        self.refusals = refusals
+        self.sender_fault = sender_fault
+        self.calls: list[list[str]] = []
+
+    def answer(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        ids = [json.loads(entry["MessageBody"])["job_id"] for entry in entries]
+        self.calls.append(ids)
+        good, bad = [], []
+        for entry, job_id in zip(entries, ids, strict=True):
+            if self.refusals.get(job_id, 0) > 0:
+                self.refusals[job_id] -= 1
+                bad.append(
+                    {
+                        "Id": entry["Id"],
+                        "Code": "InternalError",
+                        "SenderFault": self.sender_fault,
+                    }
+                )
+            else:
+                good.append({"Id": entry["Id"], "MessageId": f"m-{job_id}"})
+        return {"Successful": good, "Failed": bad}
+
+
+@pytest.fixture(params=["sync", "async"])
+def send_many(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Moody, list[Any]], SendReport]:
+    monkeypatch.setattr(worker.producer, "FIRST_PAUSE_S", 0.001)
+
+    def run(client: Moody, jobs: list[Any]) -> SendReport:
+        if request.param == "sync":
+
+            class Sync:
+                def send_message_batch(self, *, QueueUrl: str, Entries: Any) -> Any:  # noqa: N803
+                    return client.answer(Entries)
+
+            return JobProducer("https://sqs.test/q", sqs=Sync()).send_many(jobs)  # type: ignore[arg-type]
+
+        class Async:
+            async def send_message_batch(self, *, QueueUrl: str, Entries: Any) -> Any:  # noqa: N803
+                return client.answer(Entries)
+
+        async def in_loop() -> SendReport:
+            double: Any = Async()
+            async with AsyncJobProducer("https://sqs.test/q", sqs=double, s3=double) as producer:
+                return await producer.send_many(jobs)
+
+        return asyncio.run(in_loop())
+
+    return run
+
+
+def test_failed_entries_alone_are_sent_again(
+    send_many: Callable[[Moody, list[Any]], SendReport],
+) -> None:
+    client = Moody({"job-1": 1, "job-3": 2})
+    report = send_many(client, [job(number) for number in range(5)])
+    assert client.calls == [
+        [f"job-{number}" for number in range(5)],
+        ["job-1", "job-3"],
+        ["job-3"],
+    ]
+    assert {(sent.job_id, sent.message_id) for sent in report.sent} == {
+        (f"job-{number}", f"m-job-{number}") for number in range(5)
+    }
+
+
+def test_an_entry_that_keeps_failing_is_reported_and_the_rest_is_sent(
+    send_many: Callable[[Moody, list[Any]], SendReport],
+) -> None:
+    report = send_many(Moody({"job-0": 99}), [job(number) for number in range(12)])
+    assert len(report.sent) == 11
+    (lost,) = report.not_sent
+    assert lost.job_id == "job-0"
+    assert "InternalError" in lost.reason
+    assert "after 4 attempts" in lost.reason
+
+
+def test_an_entry_that_is_the_sender_s_fault_is_not_sent_again(
+    send_many: Callable[[Moody, list[Any]], SendReport],
+) -> None:
+    client = Moody({"job-0": 99}, sender_fault=True)
+    report = send_many(client, [job(0), job(1)])
+    assert len(client.calls) == 1
+    assert [lost.job_id for lost in report.not_sent] == ["job-0"]
+
+
+def test_a_queue_that_is_not_there_is_an_error(moto_endpoint: str) -> None:
+    with pytest.raises(ClientError, match="NonExistentQueue"):
+        JobProducer(f"{moto_endpoint}/123456789012/gone").send(JOB)
+
+
+# --- recordings
+
+
+def tone(seconds: float = 2.0, rate: int = 44_100, channels: int = 1) -> np.ndarray:
+    t = np.arange(int(seconds * rate)) / rate
+    wave = 0.4 * np.sin(2 * np.pi * 220 * t) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * t))
+    return np.column_stack([wave * (1 - 0.2 * n) for n in range(channels)])
+
+
+def encoded(format_name: str, subtype: str, **options: Any) -> bytes:
+    rate = options.get("rate", 44_100)
+    file = io.BytesIO()
+    soundfile.write(file, tone(**options), rate, format=format_name, subtype=subtype)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("format_name", "subtype"),
+    [
+        ("WAV", "PCM_16"),
+        ("WAV", "PCM_24"),
+        ("WAV", "PCM_U8"),
+        ("WAVEX", "PCM_16"),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_integer_samples_become_flac_and_sound_the_same_to_the_worker(
+    format_name: str, subtype: str, channels: int
+) -> None:
+    data = encoded(format_name, subtype, channels=channels)
+    upload = prepare(data)
+    assert upload.is_shrunk
+    assert (upload.extension, upload.content_type) == ("flac", "audio/flac")
+    assert len(upload.data) < 0.9 * len(data)
+    heard, sent = Recording.from_bytes(data), Recording.from_bytes(upload.data)
+    assert np.array_equal(heard.samples, sent.samples)
+    assert upload.duration_s == pytest.approx(2.0, abs=0.01)
+    assert upload.source_sha256 == hashlib.sha256(data).hexdigest()
+    assert upload.sha256 == hashlib.sha256(upload.data).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("format_name", "subtype", "extension"),
+    [
+        ("WAV", "FLOAT", "wav"),
+        ("WAV", "PCM_32", "wav"),
+        ("WAV", "ULAW", "wav"),
+        ("FLAC", "PCM_16", "flac"),
+        ("OGG", "VORBIS", "ogg"),
+        ("MP3", "MPEG_LAYER_III", "mp3"),
+    ],
+)
+def test_what_flac_cannot_hold_or_is_packed_already_stays_as_it_came(
+    format_name: str, subtype: str, extension: str
+) -> None:
+    data = encoded(format_name, subtype)
+    upload = prepare(data)
+    assert not upload.is_shrunk
+    assert upload.data == data
+    assert upload.extension == extension
+
+
+def test_noise_that_flac_does_not_shrink_stays_as_it_came() -> None:
+    file = io.BytesIO()
+    noise = np.random.default_rng(1).integers(-32768, 32767, 44_100, dtype=np.int16)
+    soundfile.write(file, noise, 44_100, format="WAV", subtype="PCM_16")
+    assert prepare(file.getvalue()).data == file.getvalue()
+
+
+def test_a_recording_is_put_with_its_hash_and_its_job_is_sent(
+    queue: str, bucket: str, call: Send, tmp_path: Path
+) -> None:
+    path = tmp_path / "take.wav"
+    path.write_bytes(encoded("WAV", "PCM_16"))
+    fields = {name: value for name, value in JOB.items() if name != "s3_audio_url"}
+    done = call(queue, "submit_recording", path, fields, bucket=bucket, prefix="in/")
+    assert str(done.location) == "s3://recordings/in/take-42.flac"
+    stored = boto3.client("s3").get_object(Bucket=bucket, Key="in/take-42.flac")
+    body = stored["Body"].read()
+    assert stored["Metadata"] == {
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "source-sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    assert stored["ContentType"] == "audio/flac"
+    (message,) = received(queue)
+    assert AnalysisJob.parse(message["Body"]).s3_audio_url == str(done.location)
+    assert done.job_id == "take-42"
+
+
+def test_a_recording_without_a_job_id_gets_one_that_names_its_object_too(
+    queue: str, bucket: str
+) -> None:
+    done = JobProducer(queue, bucket=bucket).submit_recording(
+        encoded("OGG", "VORBIS"), {"text": "Here we go.", "webhook_url": JOB["webhook_url"]}
+    )
+    assert done.location.key == f"uploads/{done.job_id}.ogg"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(b"", "audio_empty"), (b"<html>not found</html>", "audio_invalid")],
+)
+def test_a_recording_that_the_worker_would_refuse_is_neither_put_nor_sent(
+    data: bytes, code: str, queue: str, bucket: str
+) -> None:
+    with pytest.raises(AudioError) as raised:
+        JobProducer(queue, bucket=bucket).submit_recording(data, JOB)
+    assert raised.value.code == code
+    assert boto3.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert received(queue) == []
+
+
+def test_a_recording_whose_job_is_wrong_is_neither_put_nor_sent(queue: str, bucket: str) -> None:
+    wav = encoded("WAV", "PCM_16")
+    with pytest.raises(JobRefused, match="no reference"):
+        JobProducer(queue, bucket=bucket).submit_recording(wav, {"job_id": "x"})
+    with pytest.raises(JobRefused, match="No bucket"):
+        JobProducer(queue).submit_recording(wav, JOB)
+    assert boto3.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert received(queue) == []
