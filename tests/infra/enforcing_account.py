@@ -86,10 +86,9 @@ class Caller:
 
     def is_allowed(self, service: str, operation: str, target: str) -> bool:
         """Make the call where moto knows the resource, else ask its policy engine."""
-        if service not in self._clients:
-            verdict = IAMPolicy(self._policy).is_action_permitted(
-                action_of(service, operation), ARNS[target]
-            )
+        if (arn := _arn_unknown_to_moto(service, operation, target)) is not None:
+            engine = IAMPolicy(self._policy)
+            verdict = engine.is_action_permitted(action_of(service, operation), arn)
             return verdict is PermissionResult.PERMITTED
         try:
             _CALLS[service](self._clients[service], operation, target)
@@ -97,6 +96,12 @@ class Caller:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             return bool(status != 403)  # 404 and the like: allowed, and then something else
         return True
+
+
+def _arn_unknown_to_moto(service: str, operation: str, target: str) -> str | None:
+    if (service, operation) == ("sqs", "GetQueueUrl"):  # asked for by name, before there is a URL
+        return f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{QUEUES[target]}"
+    return None if service in _CALLS else ARNS[target]
 
 
 def _sqs(client: Any, operation: str, target: str) -> None:
@@ -165,11 +170,12 @@ class EnforcingAccount:
             s3 = boto3.client("s3", region_name=REGION)
             for name in QUEUES.values():
                 sqs.create_queue(QueueName=name)
-            for bucket, key in OBJECTS.values():
+            for bucket in {bucket for bucket, _ in OBJECTS.values()}:
                 s3.create_bucket(
                     Bucket=bucket,
                     CreateBucketConfiguration={"LocationConstraint": REGION},
                 )
+            for bucket, key in OBJECTS.values():
                 s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
 
     def caller(self, policy: str) -> Caller:

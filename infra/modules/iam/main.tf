@@ -262,7 +262,7 @@ resource "aws_iam_policy" "producer" {
       [{
         Sid      = "Enqueue"
         Effect   = "Allow"
-        Action   = ["sqs:SendMessage", "sqs:GetQueueUrl"]
+        Action   = ["sqs:SendMessage"]
         Resource = var.work_queue_arns
       }],
       [for _ in length(var.producer_upload_arns) > 0 ? [1] : [] : {
