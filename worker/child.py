@@ -6,9 +6,9 @@ import ctypes
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.sharedctypes import Synchronized
 from typing import Any, Final
 
 import psutil
@@ -18,12 +18,20 @@ PR_SET_PDEATHSIG: Final = 1
 
 MB: Final = 2**20
 
-_more_time: Synchronized[float] | None = None
+_more_time: ctypes.c_double | None = None
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a function raised, as text: not every exception survives the way to the parent."""
+
+    name: str
+    trace: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A function's value, with the memory that the process holds after it."""
+    """A function's value, or `Raised`, with the memory that the process holds after it."""
 
     value: Any
     resident_mb: float
@@ -58,7 +66,12 @@ def call(function: Callable[[Any], Any], request: Any) -> Answer:
     """Run one analysis."""
     if _more_time is not None:
         _more_time.value = 0.0
-    return Answer(function(request), _resident_mb())
+    value: Any
+    try:
+        value = function(request)
+    except Exception as error:
+        value = Raised(type(error).__name__, traceback.format_exc())
+    return Answer(value, _resident_mb())
 
 
 def _resident_mb() -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -80,7 +82,7 @@ class AnalysisProcess:
 
     def __init__(self, warm_ups: Sequence[Callable[[], None]]) -> None:
         context = multiprocessing.get_context("spawn")
-        self._more_time = context.Value("d", 0.0)
+        self._more_time = context.RawValue(ctypes.c_double, 0.0)
         self._pool: Any = ProcessPool(
             max_workers=1,
             context=context,
@@ -89,6 +91,7 @@ class AnalysisProcess:
         )
         self._warm_ups = list(warm_ups)
         self._died = asyncio.Event()
+        self._is_stopped = False
         self._pidfd: int | None = None
         self.pid = 0
         self.jobs = 0
@@ -151,9 +154,12 @@ class AnalysisProcess:
         """
         self._more_time.value = 0.0
         started = time.monotonic()
-        future = asyncio.wrap_future(
-            await asyncio.to_thread(self._pool.schedule, child.call, args=[function, request])
-        )
+        try:
+            future = asyncio.wrap_future(
+                await asyncio.to_thread(self._pool.schedule, child.call, args=[function, request])
+            )
+        except RuntimeError as error:  # pebble has noticed the death already
+            raise _lost(error) from error
         death = asyncio.ensure_future(self._died.wait())
         try:
             while not future.done():
@@ -171,14 +177,12 @@ class AnalysisProcess:
                     if not future.done():
                         raise _lost()
             answer: child.Answer = future.result()
-        except (ProcessExpired, FutureCancelled, BrokenPipeError, EOFError) as error:
+        except _LOSSES as error:
             raise _lost(error) from error
         except (JobFailure, asyncio.CancelledError):
             raise
-        except Exception as error:
-            raise JobFailure(
-                ErrorCode.ANALYSIS_ERROR, f"The analysis raised {type(error).__name__}."
-            ) from error
+        except Exception as error:  # the request could not be sent, or the value not sent back
+            raise _raised(type(error).__name__) from error
         finally:
             death.cancel()
             if not future.done():
@@ -186,19 +190,40 @@ class AnalysisProcess:
                 future.add_done_callback(lambda f: f.cancelled() or f.exception())
         self.jobs += 1
         self.resident_mb = answer.resident_mb
+        if isinstance(answer.value, child.Raised):
+            log.error("analysis_raised", error=answer.value.name, trace=answer.value.trace)
+            raise _raised(answer.value.name)
         return answer.value
 
     async def stop(self) -> None:
         """End the child at once, whatever it does."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        self._kill()
         self._unwatch()
-        if self.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+        self._died.set()
         await asyncio.to_thread(self._end_pool)
+
+    def _kill(self) -> None:
+        """Kill the child itself: never a process that has got its number since it died."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._pidfd is not None:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            elif self.pid and not self._died.is_set():
+                os.kill(self.pid, signal.SIGKILL)
 
     def _end_pool(self) -> None:
         self._pool.stop()
         self._pool.join()
+
+
+_LOSSES: Final = (ProcessExpired, BrokenProcessPool, FutureCancelled, BrokenPipeError, EOFError)
+"""What pebble raises when the child died computing, idle or receiving."""
+
+
+def _raised(name: str) -> JobFailure:
+    return JobFailure(ErrorCode.ANALYSIS_ERROR, f"The analysis raised {name}.")
 
 
 def _lost(error: BaseException | None = None) -> JobFailure:
@@ -286,8 +311,9 @@ class AnalysisPool:
             else:
                 self._give_back(process)
             raise
-        except asyncio.CancelledError:
-            self._replace(process, "cancelled")
+        except BaseException as error:
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            self._replace(process, "cancelled" if is_cancelled else "fault")
             raise
         self._give_back(process)
         return value

@@ -1,0 +1,121 @@
+"""What the analysis processes of the pool's tests run: one fault a function."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+FOREVER_S = 600
+
+_held: list[bytes] = []
+
+
+def nothing() -> None:
+    """A warm-up with nothing to warm."""
+
+
+def slow_to_warm() -> None:
+    """A warm-up that waits for a file named by the environment."""
+    gate = Path(os.environ["TEST_WARM_UP_GATE"])
+    while not gate.exists():
+        time.sleep(0.01)
+
+
+def hopeless() -> None:
+    """A warm-up of an installation that is broken."""
+    raise ImportError("no model on this host")
+
+
+def pid(_request: object) -> int:
+    """Which process it ran in."""
+    return os.getpid()
+
+
+def echo_size(request: bytes) -> int:
+    """How much arrived."""
+    return len(request)
+
+
+def hang(flag: str) -> None:
+    """Say that it began, and never end."""
+    Path(flag).write_text(str(os.getpid()), encoding="ascii")
+    time.sleep(FOREVER_S)
+
+
+def until_exists(paths: tuple[str, str]) -> int:
+    """Say that it began, and end when told."""
+    flag, gate = paths
+    Path(flag).write_text(str(os.getpid()), encoding="ascii")
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def longer_than_allowed(seconds: tuple[float, float]) -> str:
+    """Ask for more time as a long recording does, then use it."""
+    from worker.child import allow_more_time
+
+    more_s, needed_s = seconds
+    allow_more_time(more_s)
+    time.sleep(needed_s)
+    return "done"
+
+
+def segfault(_request: object) -> None:
+    """Die as a native library does."""
+    ctypes.string_at(0)
+
+
+def abort(_request: object) -> None:
+    """Die as an assertion in C does."""
+    os.abort()
+
+
+def exit_quietly(_request: object) -> None:
+    """Die without a word and with a good exit code."""
+    os._exit(0)
+
+
+def grow(megabytes: int) -> int:
+    """Hold on to memory, as a leak does."""
+    _held.append(os.urandom(1024) * 1024 * megabytes)
+    return os.getpid()
+
+
+def fail(_request: object) -> None:
+    """Raise."""
+    raise LookupError("nobody foresaw this")
+
+
+class AwkwardError(Exception):
+    """An exception that pickles and does not unpickle."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one + two)
+
+
+def fail_awkwardly(_request: object) -> None:
+    """Raise what the parent cannot read."""
+    raise AwkwardError("a", "b")
+
+
+def answer_awkwardly(_request: object) -> Any:
+    """Return what cannot be sent."""
+    return lambda: None
+
+
+class SlowToReceive:
+    """A request whose arrival takes for ever: the process is receiving, not yet computing."""
+
+    def __init__(self, flag: str) -> None:
+        self.flag = flag
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _receive, (self.flag,)
+
+
+def _receive(flag: str) -> None:
+    hang(flag)
