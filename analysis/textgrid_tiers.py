@@ -130,7 +130,7 @@ def _decode(data: bytes) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise invalid(
-            f"is not valid {encoding.upper()} at byte {error.start}: save it as UTF-8"
+            f"is not valid {encoding.removesuffix('-sig').upper()} at byte {error.start}: save it as UTF-8"
         ) from None
 
 
@@ -155,10 +155,13 @@ class _Walk:
         """Yield the interval tiers."""
         kind = self._string("the file type")
         if not kind.startswith("ooTextFile"):
-            raise invalid(f'is none: it begins with "{kind[:40]}", not with "ooTextFile"')
+            raise invalid(
+                f'is not one: it begins with "{kind[:40]}", not with "ooTextFile"; '
+                "in Praat, use “Save as text file…”"
+            )
         what = self._string("the object class")
         if what != "TextGrid":
-            raise invalid(f'is none: it holds a Praat "{what[:40]}" object')
+            raise invalid(f'is not one: it holds a Praat object of class "{what[:40]}"')
         self._span("the file")
         if self._flag() == "<absent>":
             raise invalid("has no tiers")

@@ -1,0 +1,314 @@
+"""A TextGrid of any of its writers, or a text, becomes a `Reference`."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import time
+
+import numpy as np
+import pytest
+
+from analysis.contour import PitchContour
+from analysis.errors import AudioError, ReferenceFormatError
+from analysis.reference import Reference
+from tests.analysis.sound_files import bursts, by_soundfile
+from tests.analysis.textgrids import (
+    HELLO,
+    HELLO_PHONES,
+    GridTier,
+    later,
+    long_text,
+    short_text,
+    words_and_phones,
+)
+
+WORDS = GridTier("words", HELLO)
+PHONES = GridTier("phones", HELLO_PHONES)
+POINTS = GridTier("tones", points=((0.3, "H*"), (0.8, 'L"L%')))
+
+
+def read(text: str) -> Reference:
+    return Reference.from_textgrid(text.encode())
+
+
+def spans(reference: Reference) -> list[tuple[str, float | None, float | None]]:
+    return [(word.text, word.start, word.end) for word in reference.words]
+
+
+EXPECTED = [("Hello", 0.2, 0.6), ("you", 0.6, 1.0)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        words_and_phones().encode(),
+        codecs.BOM_UTF8 + words_and_phones().encode(),
+        words_and_phones().encode("utf-16"),
+        codecs.BOM_UTF16_BE + words_and_phones().encode("utf-16-be"),
+        words_and_phones().encode("utf-16-le"),
+        words_and_phones().encode("utf-16-be"),
+        words_and_phones().replace("\n", "\r\n").encode(),
+        short_text(WORDS, PHONES).encode(),
+        short_text(WORDS, PHONES).replace('"ooTextFile"', '"ooTextFile short"').encode(),
+        short_text(WORDS, PHONES).replace('Object class = "TextGrid"', '"TextGrid"').encode(),
+        short_text(WORDS, PHONES).replace("\n", " ").encode(),
+        long_text(POINTS, WORDS, PHONES, POINTS).encode(),
+        short_text(POINTS, WORDS, PHONES, POINTS).encode(),
+        long_text(PHONES, WORDS).encode(),
+        ("! made by hand\n" + words_and_phones()).encode(),
+    ],
+    ids=[
+        "long",
+        "utf-8 mark",
+        "utf-16",
+        "utf-16 big endian",
+        "utf-16 little endian without mark",
+        "utf-16 big endian without mark",
+        "windows lines",
+        "short",
+        "old short",
+        "bare short",
+        "one line",
+        "point tiers beside, long",
+        "point tiers beside, short",
+        "phones first",
+        "comment",
+    ],
+)
+def test_every_layout_says_the_same(data: bytes) -> None:
+    reference = Reference.from_textgrid(data)
+    assert spans(reference) == EXPECTED
+    assert reference.words[0].pronunciation == ("HH", "AH0", "L", "OW1")
+    assert reference.duration == pytest.approx(1.3)
+    assert reference.is_timed
+
+
+def test_phones_carry_their_time_and_stress_apart() -> None:
+    phones = read(words_and_phones()).words[0].phones
+    assert [phone.phone for phone in phones] == ["HH", "AH", "L", "OW"]
+    assert [phone.stress for phone in phones] == [None, 0, None, 1]
+    assert [(phone.start, phone.end) for phone in phones] == [
+        (0.2, 0.3),
+        (0.3, 0.4),
+        (0.4, 0.5),
+        (0.5, 0.6),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "phones"),
+    [
+        ("words", "phones"),
+        ("Words", "Phones"),
+        ("WORD", "PHONE"),
+        ("Anna - words", "Anna - phones"),
+        ("Heath Ledger - words", "Heath Ledger - phones"),
+        ("speaker_1_words", "speaker_1_phones"),
+        ("배우 - words", "배우 - phones"),
+        (" words ", " phones "),
+        ("words", "Anna - phones"),
+    ],
+)
+def test_tiers_are_known_in_any_case_and_with_a_speaker(words: str, phones: str) -> None:
+    reference = read(long_text(GridTier(words, HELLO), GridTier(phones, HELLO_PHONES)))
+    assert spans(reference) == EXPECTED
+    assert reference.words[1].pronunciation == ("Y", "UW1")
+
+
+def test_phones_of_another_speaker_are_not_taken() -> None:
+    other = GridTier("Ben - phones", ((0.0, 1.3, "AA1"),))
+    mine = GridTier("Anna - phones", HELLO_PHONES)
+    reference = read(long_text(other, mine, GridTier("Anna - words", HELLO)))
+    assert reference.words[0].pronunciation == ("HH", "AH0", "L", "OW1")
+
+
+def test_an_aligners_empty_tiers_of_other_speakers_are_passed_over() -> None:
+    silent = GridTier("Ben - words", ((0.0, 1.3, ""),))
+    reference = read(long_text(silent, GridTier("Anna - words", HELLO)))
+    assert spans(reference) == EXPECTED
+
+
+def test_without_phones_the_words_stand_alone() -> None:
+    reference = read(long_text(WORDS))
+    assert spans(reference) == EXPECTED
+    assert all(word.phones == () and word.pronunciation is None for word in reference.words)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["", " ", "sil", "SIL", "sp", "spn", "<eps>", "<sil>", "[noise]", "{breath}", "...", "—"],
+)
+def test_what_is_no_word_is_left_out(mark: str) -> None:
+    words = (*HELLO[:3], (1.0, 1.3, mark))
+    assert spans(read(long_text(GridTier("words", words)))) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("Hello,", "Hello"),
+        ("“Hello!”", "Hello"),
+        ("don’t", "don't"),
+        ("'cause", "'cause"),
+        ("'Hello'", "Hello"),
+        ("goin'", "goin'"),
+        ("actors'", "actors"),
+        ("well-known.", "well-known"),
+        ("café", "café"),
+        ("42", "42"),
+        ('the ""king""', 'the ""king'),
+    ],
+)
+def test_punctuation_around_a_word_is_stripped_and_inside_it_kept(given: str, kept: str) -> None:
+    words = ((0.0, 1.0, given),)
+    assert read(long_text(GridTier("words", words))).words[0].text == kept
+
+
+def test_phones_that_straddle_a_word_boundary_belong_where_their_middle_is() -> None:
+    words = ((0.0, 0.5, "at"), (0.5, 1.0, "you"))
+    phones = ((0.0, 0.3, "AE1"), (0.3, 0.52, "T"), (0.52, 0.7, "Y"), (0.7, 1.02, "UW1"))
+    reference = read(long_text(GridTier("words", words), GridTier("phones", phones), end=1.02))
+    assert [word.pronunciation for word in reference.words] == [("AE1", "T"), ("Y", "UW1")]
+    assert [(p.start, p.end) for p in reference.words[0].phones] == [(0.0, 0.3), (0.3, 0.5)]
+    assert reference.words[1].phones[-1].end == 1.0
+
+
+@pytest.mark.parametrize("mark", ["spn", "həloʊ", "HHH", "X9"])
+def test_a_word_whose_phones_are_not_arpabet_is_left_to_the_dictionary(mark: str) -> None:
+    phones = ((0.2, 0.6, mark), (0.6, 0.7, "Y"), (0.7, 1.0, "UW1"))
+    reference = read(long_text(WORDS, GridTier("phones", phones)))
+    assert reference.words[0].pronunciation is None
+    assert reference.words[0].phones == ()
+    assert reference.words[1].pronunciation == ("Y", "UW1")
+
+
+def test_other_spellings_of_arpabet_are_folded() -> None:
+    phones = ((0.2, 0.4, "hh_B"), (0.4, 0.6, "AX"), (0.6, 0.8, "el"), (0.8, 1.0, "UX1_E"))
+    reference = read(long_text(WORDS, GridTier("phones", phones)))
+    assert reference.words[0].pronunciation == ("HH", "AH")
+    assert reference.words[1].pronunciation == ("AH", "L", "UW1")
+    assert [(p.start, p.end) for p in reference.words[1].phones][:2] == [(0.6, 0.7), (0.7, 0.8)]
+
+
+def test_a_mark_with_line_breaks_is_one_mark() -> None:
+    comment = GridTier("comments", ((0.0, 1.3, 'first\nsecond "quoted"\u2028third'),))
+    assert spans(read(long_text(comment, WORDS))) == EXPECTED
+
+
+def film(offset: float, **tier: float) -> str:
+    return long_text(
+        GridTier("words", later(HELLO, offset)),
+        GridTier("phones", later(HELLO_PHONES, offset)),
+        **{"start": offset, "end": 1.3 + offset} | tier,
+    )
+
+
+def pitch_from(start: float, *, hz: float = 120.0) -> bytes:
+    times = np.round(start + np.arange(13) * 0.1, 3)
+    return json.dumps([{"time": t, "hz": hz} for t in times.tolist()]).encode()
+
+
+@pytest.mark.parametrize("pitch_start", [5025.5, 0.0], ids=["film time", "clip time"])
+def test_film_time_is_moved_to_the_start_of_the_clip(pitch_start: float) -> None:
+    reference = Reference.from_textgrid(film(5025.5).encode(), pitch=pitch_from(pitch_start))
+    assert spans(reference) == EXPECTED
+    assert reference.words[0].phones[0].start == 0.2
+    assert reference.duration == pytest.approx(1.3)
+    assert reference.pitch is not None
+    np.testing.assert_allclose(reference.pitch.times[[0, -1]], [0.0, 1.2], atol=1e-9)
+
+
+def test_film_time_of_the_tier_alone_is_moved_too() -> None:
+    text = film(5025.5, start=0.0, tier_start=5025.5)
+    assert spans(read(text)) == EXPECTED
+
+
+def test_film_time_without_a_start_begins_with_the_first_word() -> None:
+    words = GridTier("words", [i for i in later(HELLO, 5025.5) if i[2]])
+    reference = Reference.from_textgrid(
+        long_text(words, start=0.0, end=7200.0).encode(), pitch=pitch_from(5025.7)
+    )
+    assert spans(reference) == [("Hello", 0.0, 0.4), ("you", 0.4, 0.8)]
+    assert reference.duration == pytest.approx(0.8)
+    assert reference.pitch is not None
+    assert reference.pitch.times[0] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("pitch_start", [0.5, 0.0])
+def test_a_small_offset_is_told_from_clip_time_by_where_the_pitch_begins(
+    pitch_start: float,
+) -> None:
+    reference = Reference.from_textgrid(film(0.5).encode(), pitch=pitch_from(pitch_start))
+    assert reference.pitch is not None
+    assert reference.pitch.times[0] == pytest.approx(0.0)
+
+
+def test_pitch_of_another_clip_is_refused() -> None:
+    with pytest.raises(ReferenceFormatError, match="not of the same clip") as caught:
+        Reference.from_textgrid(words_and_phones().encode(), pitch=pitch_from(5025.5))
+    assert caught.value.code == "pitch_invalid"
+
+
+def test_pitch_may_be_a_contour_and_audio_bytes() -> None:
+    contour = PitchContour.from_json(pitch_from(0.0))
+    flac = by_soundfile(bursts(16000), 16000, "FLAC", "PCM_16")
+    reference = Reference.from_textgrid(words_and_phones().encode(), pitch=contour, audio=flac)
+    assert reference.pitch is not None
+    assert reference.audio is not None
+    assert reference.audio.duration == 2.0
+    with pytest.raises(AudioError):
+        Reference.from_textgrid(words_and_phones().encode(), audio=b"no sound")
+
+
+def test_a_text_gives_its_words_without_times() -> None:
+    reference = Reference.from_text("Mark is “going”—'cause he's late… isn't he?")
+    assert [word.text for word in reference.words] == [
+        "Mark",
+        "is",
+        "going",
+        "'cause",
+        "he's",
+        "late",
+        "isn't",
+        "he",
+    ]
+    assert not reference.is_timed
+    assert reference.duration is None
+    assert all(word.pronunciation is None for word in reference.words)
+
+
+def test_a_text_may_come_with_phones_for_some_of_its_words() -> None:
+    reference = Reference.from_text("Hi you.", phones=[["HH", "AY1"], None])
+    assert [word.pronunciation for word in reference.words] == [("HH", "AY1"), None]
+
+
+@pytest.mark.parametrize(
+    ("text", "phones", "says"),
+    [
+        ("", None, "has no words"),
+        (" … — ", None, "has no words"),
+        ("a " * 1001, None, "has 1,001 words; the limit is 1,000"),
+        ("a" * 65, None, "has a word of 65 characters"),
+        ("a " * 10_001, None, "has 20,002 characters"),
+        ("one two", [["W", "AH1", "N"]], "has 2 words, but phones are given for 1"),
+        ("one", [["wun"]], 'has a phone "wun" for "one" that is not ARPAbet'),
+        ("one", [[]], 'has no phones for "one"'),
+    ],
+)
+def test_a_text_that_cannot_be_used_is_refused(
+    text: str, phones: list[list[str]] | None, says: str
+) -> None:
+    with pytest.raises(ReferenceFormatError) as caught:
+        Reference.from_text(text, phones=phones)
+    assert caught.value.code == "reference_invalid"
+    assert says in caught.value.message
+
+
+def test_the_largest_line_is_read_in_time() -> None:
+    words = [(i / 10, (i + 1) / 10, "word") for i in range(999)]
+    phones = [(i / 40, (i + 1) / 40, "AH0") for i in range(3996)]
+    data = long_text(GridTier("words", words), GridTier("phones", phones), end=99.9).encode()
+    start = time.process_time()
+    assert len(Reference.from_textgrid(data).words) == 999
+    assert time.process_time() - start < 1.0
