@@ -117,6 +117,8 @@ class Settlement:
 
     async def failed(self, lease: Lease, failure: JobFailure) -> Decision:
         """Tell who can be told, then back off or dead-letter."""
+        # Whoever holds the message now may yet complete the job: it has not failed.
+        self._must_hold(lease)
         message = lease.message
         decision = decide(
             failure,
