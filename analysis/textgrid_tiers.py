@@ -129,9 +129,8 @@ def _decode(data: bytes) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise invalid(
-            f"is not valid {encoding.removesuffix('-sig').upper()} at byte {error.start}: save it as UTF-8"
-        ) from None
+        name = encoding.removesuffix("-sig").upper()
+        raise invalid(f"is not valid {name} at byte {error.start}: save it as UTF-8") from None
 
 
 class _Walk:
