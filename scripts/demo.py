@@ -202,6 +202,17 @@ def invite(stack: Stack) -> None:
         webbrowser.open(f"{stack.inbox_url}#job={JOBS[0].job_id}")
 
 
+def stay(process: ChildProcess) -> None:
+    """Leave everything running until Ctrl-C, or until the worker ends."""
+    try:
+        while process.exit_code() is None:
+            time.sleep(_LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        console.print("Ended.")
+    else:
+        raise ChildError(f"The worker ended.\n{process.log_tail()}")
+
+
 def run(folder: Path, *, keep: bool) -> int:
     """Run the demo in a folder; its exit code."""
     with running(folder) as stack:
@@ -212,9 +223,7 @@ def run(folder: Path, *, keep: bool) -> int:
             as_expected = report(stack)
             if keep:
                 invite(stack)
-                while process.exit_code() is None:
-                    time.sleep(_LOOK_EVERY_S)
-                raise ChildError(f"The worker ended.\n{process.log_tail()}")
+                stay(process)
     return 0 if as_expected else _EXIT_UNEXPECTED
 
 
@@ -231,12 +240,14 @@ def main(
     """Run a dozen jobs through queue, worker and webhook on this machine."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
+    # A shell that puts it in the background has it ignore Ctrl-C, and kill -INT with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="analysis-demo-") as folder:
             code = run(Path(folder), keep=keep)
     except KeyboardInterrupt:
         console.print("Ended.")
-        code = 0 if keep else 128 + signal.SIGINT
+        code = 128 + signal.SIGINT
     except ChildError as error:
         console.print(f"[bold red]{error}[/]")
         code = _EXIT_BROKEN
