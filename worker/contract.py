@@ -16,7 +16,6 @@ from typing import Annotated, Any, Final, Self
 
 import orjson
 from pydantic import (
-    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +26,7 @@ from pydantic import (
     StrictStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from worker.failures import CODES, ErrorCode, JobFailure, Stage
@@ -38,7 +38,11 @@ MAX_METADATA_BYTES: Final = 4096
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_TEXT_CHARS: Final = 2000
 MAX_URL_CHARS: Final = 4096
+MAX_VIDEO_ID_CHARS: Final = 256
 DEFAULT_JOB_TYPE: Final = "audio_analysis"
+
+OLDER_NAMES: Final = {"webhook_url": "callback_url", "video_id": "token_id"}
+"""Fields by the names that the first generation of producers uses; accepted for good."""
 
 JOB_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -50,15 +54,19 @@ def _blank_is_absent(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+# The length stands on the text alone: on the union it would be asked of None as well.
 Url = Annotated[
-    StrictStr | None, BeforeValidator(_blank_is_absent), Field(max_length=MAX_URL_CHARS)
+    Annotated[StrictStr, Field(max_length=MAX_URL_CHARS)] | None, BeforeValidator(_blank_is_absent)
+]
+Line = Annotated[
+    Annotated[StrictStr, Field(max_length=MAX_TEXT_CHARS)] | None, BeforeValidator(_blank_is_absent)
 ]
 
 
 class AnalysisJob(BaseModel):
     """One job: the body of an SQS message. Unknown fields are ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     job_id: Annotated[StrictStr, Field(pattern=JOB_ID_PATTERN)] = Field(
         description="The producer's name for this job: 1–128 of A-Z a-z 0-9 _ -. Equal inputs "
@@ -72,7 +80,6 @@ class AnalysisJob(BaseModel):
     )
     webhook_url: Url = Field(
         default=None,
-        validation_alias=AliasChoices("webhook_url", "callback_url"),
         description="Where events go. `callback_url` is the older name. Required unless the "
         "worker has a results queue or a results bucket.",
         examples=["https://api.example.com/hooks/analysis"],
@@ -84,12 +91,9 @@ class AnalysisJob(BaseModel):
     s3_reference_audio_url: Url = Field(
         default=None, description="The actor's own recording, for loudness and spectral likeness."
     )
-    text: Annotated[
-        StrictStr | None, BeforeValidator(_blank_is_absent), Field(max_length=MAX_TEXT_CHARS)
-    ] = Field(default=None, description="The line, for jobs with no TextGrid.")
-    video_id: StrictStr | StrictInt | None = Field(
+    text: Line = Field(default=None, description="The line, for jobs with no TextGrid.")
+    video_id: Annotated[StrictStr, Field(max_length=MAX_VIDEO_ID_CHARS)] | StrictInt | None = Field(
         default=None,
-        validation_alias=AliasChoices("video_id", "token_id"),
         description="The clip the line belongs to; echoed. `token_id` is the older name.",
     )
     progress: StrictBool | None = Field(
@@ -99,12 +103,25 @@ class AnalysisJob(BaseModel):
         default_factory=dict,
         description="A flat object of at most 4 kB, echoed in every event.",
     )
-    timestamp: StrictStr | StrictInt | StrictFloat | None = Field(
+    timestamp: Any = Field(
         default=None, description="When the producer made the job; for people, not read."
     )
-    source: StrictStr | None = Field(
+    source: Any = Field(
         default=None, description="Which producer made the job; for people, not read."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_names(cls, value: object) -> object:
+        """Take an older name's value where the newer one is missing, null or blank."""
+        if not isinstance(value, dict):
+            return value
+        taken = {
+            name: value[older]
+            for name, older in OLDER_NAMES.items()
+            if older in value and _blank_is_absent(value.get(name)) is None
+        }
+        return {**value, **taken}
 
     @field_validator("metadata", mode="before")
     @classmethod
@@ -124,7 +141,7 @@ class AnalysisJob(BaseModel):
     def _video_id_number(cls, value: object) -> object:
         if isinstance(value, float) and value.is_integer():
             return int(value)
-        return value
+        return _blank_is_absent(value)
 
     @classmethod
     def parse(cls, body: str | bytes) -> Self:
@@ -189,14 +206,15 @@ class Addressee:
             return cls()
         job_id = fields.get("job_id")
         url = fields.get("webhook_url") or fields.get("callback_url")
-        video_id = fields.get("video_id", fields.get("token_id"))
+        video_id = fields.get("video_id")
+        video_id = fields.get("token_id") if video_id in (None, "") else video_id
         return cls(
             job_id=job_id if isinstance(job_id, str) and _JOB_ID.fullmatch(job_id) else None,
             webhook_url=url if isinstance(url, str) and len(url) <= MAX_URL_CHARS else None,
             video_id=video_id
             if isinstance(video_id, str | int)
             and not isinstance(video_id, bool)
-            and len(str(video_id)) <= 256
+            and len(str(video_id)) <= MAX_VIDEO_ID_CHARS
             else None,
             metadata=_salvaged_metadata(fields.get("metadata")),
         )

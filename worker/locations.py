@@ -74,9 +74,11 @@ def _from_url(text: str, endpoint_url: str | None) -> tuple[str, str]:
     try:
         parts = urlsplit(text)
         host = (parts.hostname or "").rstrip(".")
+        path = unquote(parts.path, errors="strict").removeprefix("/")
+    except UnicodeDecodeError:
+        raise LocationError(f"{_shown(text)} holds escapes that are not UTF-8") from None
     except ValueError as error:
         raise LocationError(f"{_shown(text)} is no URL: {error}") from None
-    path = unquote(parts.path, errors="strict").removeprefix("/")
     endpoint = urlsplit(endpoint_url) if endpoint_url else None
     own = endpoint is not None and parts.netloc == endpoint.netloc
     if own or _PATH_HOST.fullmatch(host):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -32,26 +32,6 @@ def schema(
     ] = Document.JOB,
 ) -> None:
     """Print a JSON Schema: of the job message, the event or the result; or the error codes."""
-    sys.stdout.write(json.dumps(_schema(document), indent=2, ensure_ascii=False) + "\n")
+    from worker.schemas import schema_of
 
-
-def _schema(document: Document) -> dict[str, Any]:
-    if document is Document.RESULT:
-        from analysis.result import AnalysisResult
-
-        return AnalysisResult.model_json_schema()
-    if document is Document.ERRORS:
-        from worker.failures import CODES
-
-        return {
-            code.value: {
-                "stage": info.stage.value,
-                "policy": info.policy.value,
-                "advice": info.advice,
-            }
-            for code, info in CODES.items()
-        }
-    from worker.contract import AnalysisJob, ResultEvent
-
-    model = AnalysisJob if document is Document.JOB else ResultEvent
-    return model.model_json_schema()
+    sys.stdout.write(json.dumps(schema_of(document.value), indent=2, ensure_ascii=False) + "\n")
