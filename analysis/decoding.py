@@ -148,6 +148,8 @@ class _FfmpegReader:
         self._frames = chain([first], self._frames)
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
+        waiting: list[NDArray[np.float32]] = []  # a frame has 20 ms: too little for numpy's calls
+        frames = 0
         for frame in self._frames:
             if (frame.layout.nb_channels, frame.sample_rate) != (self.channels, self.sample_rate):
                 raise AudioError(
@@ -155,7 +157,13 @@ class _FfmpegReader:
                     f"The audio changes from {self.channels} channels at {self.sample_rate} Hz "
                     f"to {frame.layout.nb_channels} at {frame.sample_rate} Hz on its way.",
                 )
-            yield _samples(frame)
+            waiting.append(_samples(frame))
+            frames += frame.samples
+            if frames >= BLOCK_FRAMES:
+                yield np.concatenate(waiting)
+                waiting, frames = [], 0
+        if waiting:
+            yield np.concatenate(waiting)
 
     def _decode(self, file: Any) -> Iterator[Any]:
         decoded = packets = 0
@@ -163,6 +171,7 @@ class _FfmpegReader:
         try:
             for packet in file.demux(file.streams.audio[0]):
                 packets += 1
+                # Not by the container's own count: one WebM block may hold 256 packets.
                 if packets > MAX_PIECES:
                     raise AudioError(
                         "audio_invalid", f"The audio has more than {MAX_PIECES:,} packets."

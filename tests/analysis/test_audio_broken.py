@@ -177,6 +177,20 @@ def test_a_file_that_is_cut_short_is_never_taken_for_a_whole_one(name: str, shar
     assert error.code == "audio_truncated" or (len(cut) < 200 and error.code == "audio_invalid")
 
 
+def test_a_rate_that_changes_on_the_way_is_refused() -> None:
+    first, second = (by_ffmpeg(bursts(rate), rate, "adts", "aac") for rate in (48000, 44100))
+    error = refused(first + second)
+    assert error.code == "audio_unsupported"
+    assert "from 1 channels at 48000 Hz to 1 at 44100 Hz" in error.message
+
+
+def test_packets_are_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.decoding.MAX_PIECES", 50)
+    error = refused(whole()["webm"])
+    assert error.code == "audio_invalid"
+    assert "more than 50 packets" in error.message
+
+
 @pytest.mark.parametrize("announced", [0xFFFF_FFFF, 0x7FFF_FFFF, 0x7FFF_F000])
 def test_a_streamed_wav_that_does_not_know_its_length_is_read_to_its_end(announced: int) -> None:
     assert Recording.from_bytes(wav(PCM, announced=announced)).duration == pytest.approx(2.0)
