@@ -57,7 +57,7 @@ def pronounce_text(text: str) -> Pronunciation | None:
         return None
     if variants := _look_up(token):
         return Pronunciation(variants, "dictionary")
-    parts = [part for part in re.split(r"[-_/.,:;&+]+", token) if part]
+    parts = [part for part in re.split(r"[-_/.,:;&+\s]+", token) if part]
     if len(parts) > 1:
         return _join([pronounce_text(part) for part in parts])
     if token.endswith(("'s", "s'")) and (stem := pronounce_text(token[:-2])):
