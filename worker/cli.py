@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.commands import about, deadletters, service, status, top
+from worker.commands import about, deadletters, jobs, service, status, sweep, top
 
 app = typer.Typer(
     name="analysis-worker",
@@ -19,8 +19,10 @@ app = typer.Typer(
 )
 app.command()(service.run)
 app.command()(service.process)
+app.command()(jobs.enqueue)
 app.command()(status.status)
 app.command()(top.top)
 app.add_typer(deadletters.app, name="dlq")
+app.command()(sweep.sweep)
 app.command()(about.schema)
 app.command()(about.version)

@@ -1,0 +1,371 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import orjson
+import pytest
+from aiobotocore.session import AioSession, get_session
+from typer.testing import CliRunner
+
+from tests.worker.queues import Queues, make_queues
+from worker import aws, deadletters, undelivered
+from worker.cli import app
+from worker.contract import Addressee, AnalysisJob, Event, EventType, build_event, event_id_of
+from worker.locations import S3Location
+from worker.results import ResultStore, fingerprint
+from worker.settings import Settings
+from worker.storage import Storage
+from worker.sweep import SweepOptions, sweep
+from worker.sweep_report import SweepReport
+
+BUCKET = "results"
+AT_ONCE = SweepOptions(undelivered_older_than_s=-1)
+Opened = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def session() -> AioSession:
+    """One for all tests here: to read botocore's models anew takes longer than most of them."""
+    return get_session()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, session: AioSession) -> None:
+    monkeypatch.setattr(aws, "get_session", lambda: session)
+    # moto hides nothing from a short poll.
+    monkeypatch.setattr(deadletters, "WAIT_S", 0)
+
+
+@pytest.fixture
+def queues(moto_endpoint: str, clean_environment: pytest.MonkeyPatch) -> Queues:
+    made = make_queues(boto3.client("sqs"))
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    for name, value in {
+        "WORKER_QUEUE_URL": made.main,
+        "WORKER_RESULTS_BUCKET": BUCKET,
+        "WORKER_WEBHOOK_ALLOW_PRIVATE": "true",
+    }.items():
+        clean_environment.setenv(name, value)
+    return made
+
+
+def job(job_id: str, url: str | None) -> dict[str, Any]:
+    return {"job_id": job_id, "s3_audio_url": "s3://u/a.wav", "text": "Go.", "webhook_url": url}
+
+
+def silent(queues: Queues, body: str) -> None:
+    """A message as SQS itself moves it: without any reason."""
+    queues.sqs.send_message(
+        QueueUrl=queues.dead,
+        MessageBody=body,
+        MessageAttributes={
+            "traceparent": {"DataType": "String", "StringValue": "00-x"},
+        },
+    )
+
+
+async def swept(options: SweepOptions = AT_ONCE) -> SweepReport:
+    return await sweep(Settings.load(), options)
+
+
+def completed(job_id: str) -> Event:
+    return build_event(
+        EventType.COMPLETED,
+        Addressee(job_id),
+        attempt=1,
+        progress=100,
+        message="Scored.",
+        result=b'{"scores": {"overall": 71.0}}',
+    )
+
+
+async def store(job_fields: dict[str, Any], *, delivered: bool = False) -> Event:
+    """Keep a result as a worker does, just before it is killed."""
+    event = completed(job_fields["job_id"])
+    async with aws.open_clients() as clients:
+        results = ResultStore.from_settings(Settings.load(), Storage(clients.s3))
+        assert results is not None
+        await results.keep(
+            event,
+            fingerprint=fingerprint(AnalysisJob.parse(orjson.dumps(job_fields)), "audio_analysis"),
+            webhook_url=job_fields["webhook_url"],
+        )
+        if delivered:
+            await results.mark_delivered(event.job_id)
+    return event
+
+
+def keys() -> list[str]:
+    reply = boto3.client("s3").list_objects_v2(Bucket=BUCKET)
+    return [item["Key"] for item in reply.get("Contents", [])]
+
+
+def events(consumer: Any) -> list[tuple[str, str, str]]:
+    """What a consumer got: id, type, job."""
+    return [
+        (
+            received.headers["webhook-id"],
+            json.loads(received.body)["type"],
+            json.loads(received.body)["data"]["job_id"],
+        )
+        for received in consumer.received
+    ]
+
+
+# --- dead letters that SQS moved itself
+
+
+async def test_a_silent_letter_is_answered_once(queues: Queues, open_consumer: Opened) -> None:
+    consumer = await open_consumer()
+    silent(queues, json.dumps(job("take-1", consumer.url)))
+    assert (await swept()).answered == 1
+    assert (await swept()).answered == 0
+    assert events(consumer) == [
+        (event_id_of("take-1", EventType.FAILED), "analysis.failed", "take-1")
+    ]
+    error = json.loads(consumer.received[0].body)["data"]["error"]
+    assert (error["code"], error["cause"]) == ("retries_exhausted", "worker_lost")
+    (letter,) = queues.drain(queues.dead)
+    values = {k: v["StringValue"] for k, v in letter["MessageAttributes"].items()}
+    assert values["error_code"] == "retries_exhausted"
+    assert values["event_delivered"] == "true"
+    assert values["traceparent"] == "00-x"
+    assert values["source_queue"] == "jobs"
+
+
+async def test_letters_with_a_reason_are_left_alone(queues: Queues, open_consumer: Opened) -> None:
+    consumer = await open_consumer()
+    queues.bury("take-1")
+    assert (await swept()).as_dict() == SweepReport().as_dict()
+    assert consumer.received == []
+    assert queues.bodies(queues.dead) == ["take-1"]
+
+
+async def test_two_sweeps_side_by_side_answer_each_letter_once(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer()
+    for number in range(14):
+        silent(queues, json.dumps(job(f"take-{number}", consumer.url)))
+    first, second = await asyncio.gather(swept(), swept())
+    assert first.answered + second.answered == 14
+    assert len(set(events(consumer))) == len(events(consumer)) == 14
+    assert len(queues.drain(queues.dead)) == 14
+
+
+async def test_a_letter_whose_consumer_is_down_waits_for_the_next_sweep(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.webhook.ATTEMPT_TIMES_S", (0.0,))
+    consumer = await open_consumer(answers=[503, 200])
+    silent(queues, json.dumps(job("take-1", consumer.url)))
+    assert (await swept()).later == 1
+    assert (await swept()).answered == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["no JSON", json.dumps({"webhook_url": "http://h/x"}), json.dumps(job("take-1", None))],
+    ids=["no JSON", "no job_id", "no webhook"],
+)
+async def test_a_letter_with_nobody_to_tell_is_marked_so(queues: Queues, body: str) -> None:
+    silent(queues, body)
+    assert (await swept()).marked == 1
+    assert (await swept()).marked == 0
+    (letter,) = queues.drain(queues.dead)
+    assert letter["MessageAttributes"]["event_delivered"]["StringValue"] == "false"
+
+
+async def test_a_letter_to_a_refused_address_is_marked_so(queues: Queues) -> None:
+    silent(queues, json.dumps(job("take-1", "http://169.254.169.254/latest")))
+    assert (await swept()).marked == 1
+
+
+async def test_a_letter_whose_result_was_stored_gets_the_result(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer()
+    fields = job("take-1", consumer.url)
+    event = await store(fields)
+    silent(queues, json.dumps(fields))
+    report = await swept(SweepOptions(undelivered_older_than_s=3600))
+    assert report.recovered == 1
+    assert events(consumer) == [(event.event_id, "analysis.completed", "take-1")]
+    assert consumer.received[0].body == event.body
+    assert queues.drain(queues.dead) == []
+    assert "results/undelivered/take-1.json" not in keys()
+
+
+async def test_a_letter_whose_result_was_delivered_is_just_removed(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer()
+    fields = job("take-1", consumer.url)
+    await store(fields, delivered=True)
+    silent(queues, json.dumps(fields))
+    assert (await swept()).recovered == 1
+    assert consumer.received == []
+    assert queues.drain(queues.dead) == []
+
+
+async def test_a_letter_whose_job_id_belongs_to_another_job_says_so(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer()
+    await store(job("take-1", consumer.url), delivered=True)
+    silent(queues, json.dumps({**job("take-1", consumer.url), "text": "Another line."}))
+    assert (await swept()).answered == 1
+    assert json.loads(consumer.received[0].body)["data"]["error"]["code"] == "job_id_conflict"
+
+
+# --- results that nobody has taken
+
+
+async def test_an_undelivered_result_is_sent_again(queues: Queues, open_consumer: Opened) -> None:
+    consumer = await open_consumer()
+    event = await store(job("take-1", consumer.url))
+    assert (await swept()).resent == 1
+    assert (await swept()).resent == 0
+    assert events(consumer) == [(event.event_id, "analysis.completed", "take-1")]
+    assert sorted(keys()) == ["results/delivered/take-1.json", "results/take-1.json"]
+
+
+async def test_a_young_result_is_left_to_its_worker(queues: Queues, open_consumer: Opened) -> None:
+    consumer = await open_consumer()
+    await store(job("take-1", consumer.url))
+    assert (await swept(SweepOptions(undelivered_older_than_s=3600))).resent == 0
+    assert consumer.received == []
+
+
+async def test_two_sweeps_side_by_side_send_each_result_once(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer()
+    for number in range(6):
+        await store(job(f"take-{number}", consumer.url))
+    first, second = await asyncio.gather(swept(), swept())
+    assert first.resent + second.resent == 6
+    assert len(events(consumer)) == 6
+
+
+async def test_a_claim_of_a_dead_sweep_is_taken_over(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = await open_consumer()
+    await store(job("take-1", consumer.url))
+    claim = "results/sweeping/take-1.json"
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=claim, Body=b"{}")
+    assert (await swept()).resent == 0
+    monkeypatch.setattr(undelivered, "CLAIM_S", -1)
+    assert (await swept()).resent == 1
+    assert claim not in keys()
+
+
+async def test_a_result_that_is_refused_for_good_is_given_up(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer(answers=[410])
+    await store(job("take-1", consumer.url))
+    assert (await swept()).given_up == 1
+    assert (await swept()).given_up == 0
+    assert keys() == ["results/take-1.json"]
+
+
+async def test_a_result_whose_consumer_is_down_waits_for_the_next_sweep(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.webhook.ATTEMPT_TIMES_S", (0.0,))
+    consumer = await open_consumer(answers=[503, 200])
+    await store(job("take-1", consumer.url))
+    assert (await swept()).later == 1
+    assert (await swept()).resent == 1
+
+
+async def test_a_note_without_a_result_is_removed(queues: Queues) -> None:
+    boto3.client("s3").put_object(
+        Bucket=BUCKET, Key="results/undelivered/take-1.json", Body=b'{"webhook_url": null}'
+    )
+    await swept()
+    assert keys() == []
+
+
+# --- objects past their age
+
+
+async def test_old_results_go_and_undelivered_ones_stay(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer()
+    await store(job("told", consumer.url), delivered=True)
+    await store(job("untold", consumer.url))
+    hour = SweepOptions(undelivered_older_than_s=3600, results_older_than_s=3600)
+    assert (await swept(hour)).expired == 0
+    assert (await swept(replace(hour, results_older_than_s=-1))).expired == 2
+    assert keys() == ["results/undelivered/untold.json", "results/untold.json"]
+
+
+async def test_old_uploads_go_by_prefix(queues: Queues) -> None:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="uploads")
+    for key in ("takes/a b.wav", "takes/한국어.wav", "keep/c.wav"):
+        s3.put_object(Bucket="uploads", Key=key, Body=b"x")
+    options = replace(AT_ONCE, uploads=S3Location("uploads", "takes/"), uploads_older_than_s=-1)
+    assert (await swept(options)).expired == 2
+    left = s3.list_objects_v2(Bucket="uploads")["Contents"]
+    assert [item["Key"] for item in left] == ["keep/c.wav"]
+
+
+async def test_more_objects_than_one_page_holds_are_all_deleted(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = boto3.client("s3")
+    for number in range(25):
+        s3.put_object(Bucket=BUCKET, Key=f"results/{number}.json", Body=b"{}")
+    from worker import expiry
+
+    monkeypatch.setattr(expiry, "DELETE_BATCH", 10)
+    assert (await swept(replace(AT_ONCE, results_older_than_s=-1))).expired == 25
+    assert keys() == []
+
+
+# --- all together
+
+
+async def test_one_repair_that_fails_does_not_stop_the_next(
+    queues: Queues, open_consumer: Opened, clean_environment: pytest.MonkeyPatch
+) -> None:
+    consumer = await open_consumer()
+    await store(job("take-1", consumer.url))
+    clean_environment.setenv("WORKER_QUEUE_URL", queues.main + "-absent")
+    report = await swept()
+    assert report.errors == 1
+    assert report.resent == 1
+
+
+def test_the_command_says_what_it_did(queues: Queues) -> None:
+    result = CliRunner().invoke(app, ["sweep"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("0 answered, 0 marked,")
+    assert json.loads(CliRunner().invoke(app, ["sweep", "--json"]).stdout) == (
+        SweepReport().as_dict()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--uploads", "s3://uploads/takes/"], "go together"),
+        (["--uploads", "s3://uploads", "--uploads-older-than", "90d"], "--uploads"),
+    ],
+)
+def test_the_command_deletes_no_whole_bucket_by_mistake(
+    queues: Queues, arguments: list[str], word: str
+) -> None:
+    result = CliRunner().invoke(app, ["sweep", *arguments])
+    assert result.exit_code == 2
+    assert word in result.stderr
