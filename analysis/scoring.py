@@ -100,7 +100,7 @@ def score(
     options = options or Options()
     clock = _Clock()
     with clock.stage("align"):
-        alignment = _aligner().align(recording, reference)
+        alignment = _aligner().align(recording, reference, profile=options.profile)
     with clock.stage("pitch"):
         own_pitch = track_pitch(recording)
     with clock.stage("assess"):
@@ -212,7 +212,6 @@ class _Clock:
 
 @lru_cache(maxsize=1)
 def _aligner() -> Aligner:
-    # One decoder a process: it holds 30 MB of models and carries nothing from call to call.
     return Aligner()
 
 

@@ -1,0 +1,53 @@
+"""An alignment as a value: words and phones with their place on the recording."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AlignedPhone:
+    """One phone on the recording; start and end in seconds.
+
+    `log_likelihood` is the mean over its frames of log p(frame | state) in nats, each frame's
+    best state of all being 0: what PocketSphinx's second pass says about the fit. NaN where it
+    was not asked.
+    """
+
+    phone: str
+    start: float
+    end: float
+    log_likelihood: float = math.nan
+
+
+@dataclass(frozen=True)
+class AlignedWord:
+    """One reference word on the recording; `index` is its place in the reference."""
+
+    index: int
+    word: str
+    start: float
+    end: float
+    phones: tuple[AlignedPhone, ...]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The reference on the recording: one entry a reference word, None where not placed.
+
+    Attributes
+    ----------
+    words : one for each word of the reference, in its order.
+    method : what placed them: ``pocketsphinx``, ``pocketsphinx-loose``, ``network`` or ``none``.
+    note : what was out of the ordinary, in a sentence; None when nothing was.
+    """
+
+    words: tuple[AlignedWord | None, ...]
+    method: str
+    note: str | None = None
+
+    @property
+    def placed(self) -> tuple[AlignedWord, ...]:
+        """The words that have a place, in order."""
+        return tuple(word for word in self.words if word is not None)
