@@ -131,57 +131,43 @@ def compare_timing(
     (1976), JASA 59 (differences in duration of a fifth are noticed). Goldman-Eisler (1968) (the
     length from which a gap is a pause).
     """
-    spans = {
-        index: ((placed.start, placed.end), (word.start, word.end))
-        for index, (word, placed) in enumerate(zip(reference.words, alignment.words, strict=True))
-        if placed is not None
-        and word.start is not None
-        and word.end is not None
-        and index not in omitted
-    }
-    words: list[WordTiming | None] = [None] * len(reference.words)
-    if not spans:
-        return TimingComparison(score=None, words=tuple(words))
-    matched = list(spans)
-    ours = np.array([ours for ours, _ in spans.values()])
-    theirs = np.array([theirs for _, theirs in spans.values()])
+    matched = _match(reference, alignment, omitted)
+    nothing: tuple[WordTiming | None, ...] = (None,) * len(reference.words)
+    if not matched.indices:
+        return TimingComparison(score=None, words=nothing)
+    measures = _measure(matched)
+    tempo = float(_closeness(np.log(measures.tempo_ratio), TEMPO_TOLERANCE, TEMPO_SCALE))
+    onset_scores = _closeness(measures.onset_errors, ONSET_TOLERANCE_S, ONSET_SCALE_S)
+    duration_scores = _closeness(measures.duration_residuals, DURATION_TOLERANCE, DURATION_SCALE)
+    pause_scores = _closeness(measures.pause_errors, PAUSE_TOLERANCE_S, PAUSE_SCALE_S)
+    # One word has its onset at the offset and its duration at the tempo: nothing to compare.
+    has_line = len(matched.indices) > 1
 
-    delays = ours[:, 0] - theirs[:, 0]
-    offset = float(np.median(delays))
-    onset_errors = delays - offset
-    tempo_ratio = float(_length(ours) / _length(theirs))
-    tempo = float(_closeness(np.log(tempo_ratio), TEMPO_TOLERANCE, TEMPO_SCALE))
-    residuals = _duration_residuals(ours, theirs)
-    pause_errors = _pause_errors(ours, theirs, matched)
-
-    onset_scores = _closeness(onset_errors, ONSET_TOLERANCE_S, ONSET_SCALE_S)
-    duration_scores = _closeness(residuals, DURATION_TOLERANCE, DURATION_SCALE)
-    pause_scores = _closeness(pause_errors, PAUSE_TOLERANCE_S, PAUSE_SCALE_S)
-    for place, index in enumerate(matched):
-        paused = bool(np.isfinite(pause_errors[place]))
-        measured = {
-            "onset": float(onset_scores[place]) if len(matched) > 1 else None,
-            "duration": float(duration_scores[place]) if len(matched) > 1 else tempo,
+    words = list(nothing)
+    for place, index in enumerate(matched.indices):
+        paused = bool(np.isfinite(measures.pause_errors[place]))
+        of_word = {
+            "onset": float(onset_scores[place]) if has_line else None,
+            "duration": float(duration_scores[place]) if has_line else tempo,
             "pause": float(pause_scores[place]) if paused else None,
         }
         words[index] = WordTiming(
             index=index,
-            score=_weighted(measured, WORD_WEIGHTS) or 0.0,
-            onset_error=float(onset_errors[place]),
-            duration_ratio=float(np.exp(residuals[place])),
-            pause_error=float(pause_errors[place]) if paused else None,
+            score=_weighted(of_word, WORD_WEIGHTS) or 0.0,
+            onset_error=float(measures.onset_errors[place]),
+            duration_ratio=float(np.exp(measures.duration_residuals[place])),
+            pause_error=float(measures.pause_errors[place]) if paused else None,
         )
 
-    onsets = durations = pauses = None
-    if len(matched) > 1:
-        onsets = float(onset_scores.sum()) / (len(matched) + len(omitted))
-        lengths = theirs[:, 1] - theirs[:, 0]
+    onsets = durations = pauses = rhythm = None
+    if has_line:
+        lengths = matched.theirs[:, 1] - matched.theirs[:, 0]
         left_out = sum(_reference_length(reference, index) for index in omitted)
+        onsets = float(onset_scores.sum()) / (len(matched.indices) + len(omitted))
         durations = float(duration_scores @ lengths) / (float(lengths.sum()) + left_out)
-        if np.isfinite(pause_errors).any():
-            pauses = float(np.nanmean(pause_scores))
-    npvi_user, npvi_reference = _vowel_npvis(reference, alignment, matched)
-    rhythm = None
+    if np.isfinite(measures.pause_errors).any():
+        pauses = float(np.nanmean(pause_scores))
+    npvi_user, npvi_reference = _vowel_npvis(reference, alignment, matched.indices)
     if npvi_user is not None and npvi_reference is not None:
         rhythm = float(_closeness(npvi_user - npvi_reference, NPVI_TOLERANCE, NPVI_SCALE))
     parts = {
@@ -195,11 +181,60 @@ def compare_timing(
         score=_weighted(parts, PART_WEIGHTS),
         words=tuple(words),
         **parts,
-        offset=offset,
-        tempo_ratio=tempo_ratio,
-        onset_error=float(np.abs(onset_errors).mean()),
+        offset=measures.offset,
+        tempo_ratio=measures.tempo_ratio,
+        onset_error=float(np.abs(measures.onset_errors).mean()),
         npvi_user=npvi_user,
         npvi_reference=npvi_reference,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Matched:
+    """The words that both have: their indices, and (n, 2) arrays of their spans in seconds."""
+
+    indices: list[int]
+    ours: Floats
+    theirs: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Measures:
+    """Raw errors, one a matched word; see `WordTiming` for their meaning."""
+
+    offset: float
+    tempo_ratio: float
+    onset_errors: Floats
+    duration_residuals: Floats
+    pause_errors: Floats
+
+
+def _match(reference: Reference, alignment: Alignment, omitted: frozenset[int]) -> _Matched:
+    spans = {
+        index: ((placed.start, placed.end), (word.start, word.end))
+        for index, (word, placed) in enumerate(zip(reference.words, alignment.words, strict=True))
+        if placed is not None
+        and word.start is not None
+        and word.end is not None
+        and index not in omitted
+    }
+    return _Matched(
+        indices=list(spans),
+        ours=np.array([ours for ours, _ in spans.values()], dtype=np.float64).reshape(-1, 2),
+        theirs=np.array([theirs for _, theirs in spans.values()], dtype=np.float64).reshape(-1, 2),
+    )
+
+
+def _measure(matched: _Matched) -> _Measures:
+    ours, theirs = matched.ours, matched.theirs
+    delays = ours[:, 0] - theirs[:, 0]
+    offset = float(np.median(delays))
+    return _Measures(
+        offset=offset,
+        tempo_ratio=_length(ours) / _length(theirs),
+        onset_errors=delays - offset,
+        duration_residuals=_duration_residuals(ours, theirs),
+        pause_errors=_pause_errors(ours, theirs, matched.indices),
     )
 
 
