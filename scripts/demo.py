@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.child_process import ChildError, ChildProcess
 from scripts.demo_report import DeadLetter, dead_letter_table, jobs_table
 from scripts.demo_scenario import ANOTHER_JOB, JOBS, UPLOADS, departures
-from scripts.demo_stack import ROOT, SPEECH_BUCKET, Stack, running
+from scripts.demo_stack import ROOT, Stack, running
 
 FIXTURES: Final = ROOT / "tests" / "fixtures"
 
@@ -43,12 +43,6 @@ _EXIT_UNEXPECTED: Final = 1
 _EXIT_BROKEN: Final = 2
 
 console = Console()
-
-
-def upload(stack: Stack) -> None:
-    """Put the speech and its references into S3."""
-    for key, fixture in UPLOADS.items():
-        stack.s3.put_object(Bucket=SPEECH_BUCKET, Key=key, Body=(FIXTURES / fixture).read_bytes())
 
 
 def enqueue(stack: Stack) -> None:
@@ -215,8 +209,8 @@ def stay(process: ChildProcess) -> None:
 
 def run(folder: Path, *, keep: bool) -> int:
     """Run the demo in a folder; its exit code."""
-    with running(folder) as stack:
-        upload(stack)
+    speech = {key: FIXTURES / fixture for key, fixture in UPLOADS.items()}
+    with running(folder, speech) as stack:
         enqueue(stack)
         with worker(stack, until_empty=not keep) as process:
             watch(stack, process, done=lambda: keep and all_settled(stack))

@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,6 @@ class Stack:
 
     folder: Path
     sqs: SQSClient
-    s3: S3Client
     queue_url: str
     dead_letter_queue_url: str
     inbox_url: str
@@ -66,8 +65,8 @@ class Stack:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Stack]:
-    """Start it all in `folder`, and end it all."""
+def running(folder: Path, uploads: Mapping[str, Path]) -> Iterator[Stack]:
+    """Start it all in `folder`, with `uploads` as the objects of the speech bucket; end it all."""
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
     with _aws() as endpoint:
         credentials = _credentials(endpoint)
@@ -79,8 +78,6 @@ def running(folder: Path) -> Iterator[Stack]:
         sqs = session.client("sqs", endpoint_url=endpoint)
         s3 = session.client("s3", endpoint_url=endpoint)
         queue_url, dead_letter_queue_url = _queues(sqs)
-        for bucket in (SPEECH_BUCKET, RESULTS_BUCKET):
-            s3.create_bucket(Bucket=bucket)
         inbox = ChildProcess(
             "inbox",
             [sys.executable, "-m", "scripts.inbox", "--port", "0"],
@@ -90,11 +87,11 @@ def running(folder: Path) -> Iterator[Stack]:
             folder=folder,
         )
         with inbox:
+            _fill_buckets(s3, uploads)  # while the inbox starts
             address = inbox.wait_for(r"Inbox on (http://\S+)", timeout_s=_START_TIMEOUT_S)[1]
             yield Stack(
                 folder=folder,
                 sqs=sqs,
-                s3=s3,
                 queue_url=queue_url,
                 dead_letter_queue_url=dead_letter_queue_url,
                 inbox_url=address,
@@ -125,6 +122,13 @@ def _queues(sqs: SQSClient) -> tuple[str, str]:
     }
     jobs = sqs.create_queue(QueueName=_QUEUE, Attributes={"RedrivePolicy": json.dumps(policy)})
     return jobs["QueueUrl"], dead_letters
+
+
+def _fill_buckets(s3: S3Client, uploads: Mapping[str, Path]) -> None:
+    for bucket in (SPEECH_BUCKET, RESULTS_BUCKET):
+        s3.create_bucket(Bucket=bucket)
+    for key, path in uploads.items():
+        s3.put_object(Bucket=SPEECH_BUCKET, Key=key, Body=path.read_bytes())
 
 
 def _credentials(endpoint: str) -> dict[str, str]:

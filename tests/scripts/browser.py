@@ -49,6 +49,8 @@ class Page:
                 self._note(message)
 
     def _note(self, message: dict[str, Any]) -> None:
+        if message.get("sessionId") != self._session_id:
+            return  # of a tab that was closed
         params = message.get("params", {})
         if message.get("method") == "Runtime.exceptionThrown":
             self.problems.append(str(params["exceptionDetails"]))
@@ -133,12 +135,14 @@ class Browser:
                 process.kill()
                 await process.wait()
 
-    async def page(self) -> Page:
+    @asynccontextmanager
+    async def page(self) -> AsyncIterator[Page]:
+        """Open a tab, and close it."""
         created = await self._call("Target.createTarget", url="about:blank")
-        attached = await self._call(
-            "Target.attachToTarget", targetId=created["targetId"], flatten=True
-        )
-        return Page(self._socket, attached["sessionId"])
+        target = created["targetId"]
+        attached = await self._call("Target.attachToTarget", targetId=target, flatten=True)
+        yield Page(self._socket, attached["sessionId"])
+        await self._call("Target.closeTarget", targetId=target)
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         await self._socket.send_json({"id": 2, "method": method, "params": params})

@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import pytest_asyncio
 
+from scripts.inbox import InboxSettings
 from tests.scripts.browser import Browser, Page, executable
-from tests.scripts.inbox_sender import Sender
+from tests.scripts.inbox_sender import Running, Sender
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHROMIUM = executable()
 # Where to keep the pictures, to look at them or to renew docs/images: INBOX_SCREENSHOTS=folder.
@@ -66,13 +71,31 @@ RESULT = {
 }
 
 
-@pytest.fixture
-async def page(sender: Sender, tmp_path: Path) -> AsyncIterator[Page]:
-    """A tab that is open on the inbox and hears its events."""
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """One browser for all; each test has a tab and an inbox of its own."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    async with Browser.launch(CHROMIUM, tmp_path / "profile") as browser:
-        tab = await browser.page()
+    async with Browser.launch(CHROMIUM, tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sender(
+    inbox_settings: InboxSettings, capsys: pytest.CaptureFixture[str]
+) -> AsyncIterator[Sender]:
+    """An inbox in the browser's event loop."""
+    async with (
+        Running(inbox_settings, capsys) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Sender(url, http)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, sender: Sender) -> AsyncIterator[Page]:
+    """A tab that is open on the inbox and hears its events."""
+    async with browser.page() as tab:
         await tab.size(*DESKTOP)
         await tab.open(sender.url)
         await tab.until(LIVE)
