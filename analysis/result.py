@@ -33,7 +33,8 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-Score = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), _rounded(_SCORE_DECIMALS)]
+# Rounded before the bounds are checked: a weighted mean of hundreds may be a little above one.
+Score = Annotated[float, Field(allow_inf_nan=False), _rounded(_SCORE_DECIMALS), Field(ge=0, le=100)]
 Seconds = Annotated[float, Field(allow_inf_nan=False), _rounded(_TIME_DECIMALS)]
 Measure = Annotated[float, Field(allow_inf_nan=False), _rounded(_MEASURE_DECIMALS)]
 Ratio = Annotated[float, Field(allow_inf_nan=False), _rounded(_RATIO_DECIMALS)]

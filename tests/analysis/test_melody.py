@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from analysis.contour import PitchContour
@@ -151,3 +153,27 @@ def test_an_octave_error_of_the_references_tracker_costs_nothing() -> None:
     hz[100:112] *= 2.0
     result = compared(ACTOR, PitchContour(TIMES, hz, 0.01))
     assert result.score == pytest.approx(100.0, abs=0.5)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    voiced=st.floats(0.0, 1.0),
+    spread=st.floats(0.0, 30.0),
+    step=st.sampled_from([0.005, 0.01, 0.1]),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_contours_every_score_stays_on_the_scale(
+    seed: int, voiced: float, spread: float, step: float
+) -> None:
+    rng = np.random.default_rng(seed)
+
+    def any_contour() -> PitchContour:
+        times = np.arange(0.0, 2.4, step)
+        hz = np.clip(150.0 * 2.0 ** (spread * rng.standard_normal(times.size) / 12.0), 20.0, 4000.0)
+        hz[rng.random(times.size) > voiced] = np.nan
+        return PitchContour(times, hz, step)
+
+    result = compared(any_contour(), any_contour())
+    scores = [result.score, result.shape_score, result.range_score, *result.word_scores]
+    assert all(0.0 <= score <= 100.0 for score in scores if score is not None)
+    assert (result.score is None) is (result.shared_frames < MIN_SHARED_FRAMES)

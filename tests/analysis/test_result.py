@@ -73,6 +73,11 @@ def test_a_score_outside_the_scale_is_refused(value: float) -> None:
         PhoneResult(phone="M", score=value, start=0, end=1)
 
 
+def test_a_score_beyond_the_scale_by_a_rounding_error_is_taken() -> None:
+    assert PhoneResult(phone="M", score=100.0 + 1e-12, start=0, end=1).score == 100.0
+    assert PhoneResult(phone="M", score=-1e-12, start=0, end=1).score == 0.0
+
+
 def test_a_phone_says_what_was_heard_instead_only_when_something_was() -> None:
     plain = PhoneResult(phone="TH", score=None, start=0, end=1)
     heard = PhoneResult(phone="TH", score=20, start=0, end=1, said="S", said_confidence=0.8)

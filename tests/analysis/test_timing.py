@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.alignment import AlignedPhone, AlignedWord, Alignment
 from analysis.reference import Reference, ReferencePhone, ReferenceWord
@@ -163,3 +165,28 @@ def test_even_syllables_against_uneven_ones_cost_rhythm() -> None:
     assert result.rhythm is not None
     assert result.rhythm < 60.0
     assert math.isfinite(result.score or math.nan)
+
+
+@st.composite
+def renderings(draw: st.DrawFn) -> list[Span]:
+    """Six words in order, each 10 ms to 2 s long, with gaps of up to 3 s."""
+    spans: list[Span] = []
+    end = draw(st.floats(0.0, 5.0))
+    for _ in LINE:
+        start = end + draw(st.sampled_from([0.0, 0.01]) | st.floats(0.0, 3.0))
+        end = start + draw(st.floats(0.01, 2.0))
+        spans.append((start, end))
+    return spans
+
+
+@given(theirs=renderings(), ours=renderings(), missing=st.sets(st.integers(0, 5)))
+@settings(max_examples=100, deadline=None)
+def test_whatever_is_said_every_score_stays_on_the_scale(
+    theirs: list[Span], ours: list[Span], missing: set[int]
+) -> None:
+    placed = [None if index in missing else span for index, span in enumerate(ours)]
+    result = compare_timing(reference(theirs), alignment(placed), omitted=frozenset(missing))
+    scores = [result.score, result.onsets, result.tempo, result.durations]
+    scores += [result.pauses, result.rhythm, *(word.score for word in result.words if word)]
+    assert (result.score is None) is (len(missing) == len(LINE))
+    assert all(0.0 <= score <= 100.0 + 1e-9 for score in scores if score is not None)
