@@ -1,0 +1,178 @@
+"""Fit all numbers of `analysis/data/calibration.json`, and report what held-out speakers say.
+
+Needs the fold networks that `scripts/train_scorer.py` keeps in its cache: every line is heard by
+the network that never met its speaker, and the heads that score a fold are fitted on the others.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from analysis.calibration import CALIBRATION_PATH, HEADS
+from analysis.network import PhoneNetwork
+from scripts.train_scorer import ATTRIBUTION, DEFAULT_CACHE, DEFAULT_DATA, network_path
+from scripts.training.agreement import Agreement, Pairs, agreement
+from scripts.training.blend import fit_blend
+from scripts.training.corpus import Example, load_examples
+from scripts.training.detectors import fit_detectors
+from scripts.training.folds import FOLDS, fold_of
+from scripts.training.gop_table import fit_gop_table
+from scripts.training.heads import PENALTIES, FittedHead, feature_names, fit_head
+from scripts.training.hearing import HeardLine, duration_norms, hear, load_pitch, log_priors
+from scripts.training.mismatches import make_mismatches
+from scripts.training.pseudo import line_goals
+
+PSEUDO_WEIGHT: Final = 0.15
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="folder with labels.jsonl and audio/")] = DEFAULT_DATA,
+    cache: Annotated[Path, typer.Option(help="the cache of train_scorer.py")] = DEFAULT_CACHE,
+    processes: Annotated[int, typer.Option(help="for what is not in the cache")] = 2,
+    output: Annotated[Path, typer.Option(help="where the numbers go")] = CALIBRATION_PATH,
+) -> None:
+    """Fit heads, GOP table, duration norms, and detectors; print and keep the held-out report."""
+    examples = load_examples(data, cache, processes=processes)
+    folds = fold_of(example.line.speaker for example in examples)
+    pitches = load_pitch(data, [example.line for example in examples], cache)
+    norms, priors = duration_norms(examples), log_priors(examples)
+    gop = fit_gop_table(examples)
+    networks = [PhoneNetwork(network_path(cache, fold, ".onnx")) for fold in range(FOLDS)]
+    heard = []
+    for example in examples:
+        fold = folds[example.line.speaker]
+        pitch = pitches[example.line.name]
+        heard.append(
+            hear(
+                example, fold=fold, network=networks[fold], pitch=pitch,
+                norms=norms, priors=priors, gop_table=gop,
+            )
+        )  # fmt: skip
+    print(f"{len(heard)} lines heard")
+    mismatches = make_mismatches(data, cache, processes=processes)
+    omission, wrong, found = fit_detectors(
+        mismatches, examples, heard, folds=folds, networks=networks, priors=priors
+    )
+    heads: dict[str, dict[str, FittedHead]] = {}
+    levels: dict[str, dict[str, Agreement]] = {}
+    blends = {}
+    for scorer in ("network", "gop"):
+        heads[scorer], levels[scorer], blends[scorer] = _fit_scorer(scorer, examples, heard, folds)
+    report = {
+        "about": (
+            "held-out speakers: each line by the network of its fold, alone, and by heads fitted "
+            "on the other folds; the shipped core averages all networks and fits on all lines"
+        ),
+        **{
+            scorer: {level: found.as_dict() for level, found in levels[scorer].items()}
+            for scorer in levels
+        },
+        **found,
+    }
+    stored = {
+        "provenance": {
+            "made": datetime.now(UTC).date().isoformat(),
+            "data": ATTRIBUTION,
+            "license": "GPL-3.0-or-later",
+            "numpy": np.__version__,
+            "lines": len(heard),
+            "held_out": report,
+        },
+        "heads": {
+            scorer: {name: head.as_dict() for name, head in heads[scorer].items()}
+            for scorer in heads
+        },
+        "blend": blends["network"],
+        "gop": np.round(gop, 4).tolist(),
+        "durations": {
+            "mean": np.round(norms.mean, 4).tolist(),
+            "deviation": np.round(norms.deviation, 4).tolist(),
+        },
+        "log_priors": np.round(priors, 4).tolist(),
+        "omission": omission,
+        "wrong_text": wrong,
+    }
+    output.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=1))
+
+
+def _fit_scorer(
+    scorer: str, examples: Sequence[Example], heard: Sequence[HeardLine], folds: dict[str, int]
+) -> tuple[dict[str, FittedHead], dict[str, Agreement], dict[str, float]]:
+    """Fit a scorer's heads on all lines, and by fold for the report."""
+    names = feature_names(scorer)
+    x = np.stack([line.features if scorer == "network" else line.gop_features for line in heard])
+    fold = np.array([line.fold for line in heard])
+    known = np.array([line.line.scores is not None for line in heard])
+    weights = np.where(known, 1.0, PSEUDO_WEIGHT)
+    held_out: dict[str, Any] = {}
+    heads = {}
+    # Goals of lines without labels follow from labels of the same folds alone.
+    goals_by_fold = [
+        line_goals(examples, [folds[e.line.speaker] != out for e in examples])
+        for out in range(FOLDS)
+    ]
+    goals = line_goals(examples, [True] * len(examples))
+    for column, name in enumerate(HEADS):
+        best: tuple[float, float] = (-1.0, 0.0)
+        for penalty in PENALTIES:
+            found = np.zeros(len(heard))
+            for out in range(FOLDS):
+                train, test = fold != out, fold == out
+                head = fit_head(
+                    x[train], goals_by_fold[out][train, column], weights[train], names, penalty
+                )
+                found[test] = head.predict(x[test])
+            truth = np.array([h.line.scores[name] for h in heard if h.line.scores is not None])
+            pcc = float(np.corrcoef(found[known], truth)[0, 1])
+            if pcc > best[0]:
+                best, held_out[name] = (pcc, penalty), found
+        heads[name] = fit_head(x, goals[:, column], weights, names, best[1])
+        print(f"{scorer} {name}: penalty {best[1]}, {best[0]:.4f}")
+    blend, held_out["total"] = fit_blend(held_out, heard, fold)
+    return heads, _levels(scorer, heard, held_out), blend
+
+
+def _levels(
+    scorer: str, heard: Sequence[HeardLine], line_scores: dict[str, Any]
+) -> dict[str, Agreement]:
+    phones, words = [], []
+    for one in heard:
+        scores = one.phones if scorer == "network" else one.gop_phones
+        who = (one.line.speaker, one.line.age)
+        truth = [score for word in one.line.phone_scores for score in word]
+        phones += [(min(max(s, 0.0), 2.0), t, *who) for s, t in zip(scores, truth, strict=True)]
+        if one.line.word_scores is not None:
+            own = one.words if scorer == "network" else _word_means(one)
+            words += [
+                (min(max(5.0 * s, 0.0), 10.0), t, *who)
+                for s, t in zip(own, one.line.word_scores, strict=True)
+            ]
+    levels = {"phone": agreement(Pairs.of(phones)), "word": agreement(Pairs.of(words))}
+    for name, found in line_scores.items():
+        rows = [
+            (score / 10.0, one.line.scores[name], one.line.speaker, one.line.age)
+            for score, one in zip(found, heard, strict=True)
+            if one.line.scores is not None
+        ]
+        levels[name] = agreement(Pairs.of(rows))
+    return levels
+
+
+def _word_means(one: HeardLine) -> list[float]:
+    ends = np.cumsum([len(word) for word in one.line.phones])
+    return [float(part.mean()) for part in np.split(one.gop_phones, ends[:-1])]
+
+
+if __name__ == "__main__":
+    typer.run(main)

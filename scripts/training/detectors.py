@@ -1,0 +1,154 @@
+"""The two detectors: a word that was not said, and a text that is not what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from analysis.evidence import gather
+from analysis.presence import LINE_FEATURES, WORD_FEATURES, line_evidence, word_features
+from analysis.segments import Segments, extras
+from scripts.training.folds import FOLDS
+from scripts.training.hearing import aligned_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from analysis.network import PhoneNetwork
+    from scripts.training.corpus import Example
+    from scripts.training.hearing import HeardLine
+    from scripts.training.mismatches import Mismatch
+
+# What a learner is told must be true: false alarms that the thresholds allow.
+OMISSION_FALSE_ALARMS: Final = 0.005  # of words that were said
+WRONG_TEXT_FALSE_ALARMS: Final = 0.002  # of lines that were read
+
+
+def fit_detectors(
+    mismatches: Sequence[Mismatch],
+    examples: Sequence[Example],
+    heard: Sequence[HeardLine],
+    *,
+    folds: Mapping[str, int],
+    networks: Sequence[PhoneNetwork],
+    priors: NDArray[np.float64],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the omission detector, the wrong-text detector, and what each finds when held out."""
+    by_name = {example.line.name: example for example in examples}
+    absent: dict[str, list[NDArray[np.float64]]] = {"extra_word": [], "cut_word": []}
+    absent_fold: dict[str, list[int]] = {"extra_word": [], "cut_word": []}
+    other, other_fold = [], []
+    for mismatch in mismatches:
+        example = by_name.get(mismatch.name)
+        if example is None:
+            continue
+        fold = folds[example.line.speaker]
+        words, line = _hear_mismatch(mismatch, example, networks[fold], priors)
+        if mismatch.kind == "other_text":
+            other.append(line)
+            other_fold.append(fold)
+        else:
+            absent[mismatch.kind].append(words[mismatch.absent])
+            absent_fold[mismatch.kind].append(fold)
+    said = np.concatenate([one.word_evidence for one in heard])
+    said_fold = np.concatenate([np.full(len(one.word_evidence), one.fold) for one in heard])
+    read = np.stack([one.line_evidence for one in heard])
+    read_fold = np.array([one.fold for one in heard])
+    omission, omission_report = _fit(
+        said,
+        said_fold,
+        absent,
+        absent_fold,
+        false_alarms=OMISSION_FALSE_ALARMS,
+        names=WORD_FEATURES,
+    )
+    wrong, wrong_report = _fit(
+        read, read_fold, {"other_text": other}, {"other_text": other_fold},
+        false_alarms=WRONG_TEXT_FALSE_ALARMS, names=LINE_FEATURES,
+    )  # fmt: skip
+    return omission, wrong, {"omission": omission_report, "wrong_text": wrong_report}
+
+
+def _hear_mismatch(
+    mismatch: Mismatch, example: Example, network: PhoneNetwork, priors: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mel = example.mels[0].astype(np.float32)
+    if mismatch.cut is not None:
+        first, past = (sample // 160 for sample in mismatch.cut)
+        mel = np.delete(mel, slice(first, past), axis=0)
+    rows = Segments(
+        mismatch.phones, mismatch.spans, mismatch.words, extras(mismatch.spans, mismatch.words)
+    )
+    judgement = network.judge(mel, rows)
+    evidence = gather(judgement.posteriors, rows, aligned_words(rows), priors)
+    words = word_features(
+        rows, evidence, judgement.phones.astype(float), judgement.words.astype(float)
+    )
+    return words, line_evidence(words, rows, evidence)
+
+
+def _fit(
+    fine: NDArray[np.float64],
+    fine_fold: NDArray[np.int64],
+    faults: Mapping[str, Sequence[NDArray[np.float64]]],
+    fault_folds: Mapping[str, Sequence[int]],
+    *,
+    false_alarms: float,
+    names: Sequence[str],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    kinds = np.array([kind for kind, rows in faults.items() for _ in rows])
+    fault = np.stack([row for rows in faults.values() for row in rows])
+    fault_fold = np.array([fold for rows in fault_folds.values() for fold in rows])
+    fine_found, fault_found = np.zeros(len(fine)), np.zeros(len(fault))
+    for out in range(FOLDS):
+        weights, bias = _logistic(fine[fine_fold != out], fault[fault_fold != out])
+        fine_found[fine_fold == out] = fine[fine_fold == out] @ weights + bias
+        fault_found[fault_fold == out] = fault[fault_fold == out] @ weights + bias
+    weights, bias = _logistic(fine, fault)
+    threshold = float(np.quantile(fine_found, 1.0 - false_alarms))
+    report = {
+        kind: {
+            "made": int((kinds == kind).sum()),
+            "auc": round(_auc(fine_found, fault_found[kinds == kind]), 4),
+            **{
+                f"found_at_{share:.1%}_false_alarms": round(
+                    float((fault_found[kinds == kind] > np.quantile(fine_found, 1 - share)).mean()),
+                    3,
+                )
+                for share in (false_alarms, 0.01, 0.03)
+            },
+        }
+        for kind in faults
+    }
+    fitted = {
+        "features": list(names),
+        "weights": [float(f"{weight:.6g}") for weight in weights],
+        "bias": round(bias, 5),
+        "threshold": round(float(1.0 / (1.0 + np.exp(-threshold))), 6),
+    }
+    return fitted, report
+
+
+def _logistic(
+    fine: NDArray[np.float64], fault: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """Return weights on raw features; both classes count the same."""
+    from sklearn.linear_model import LogisticRegression
+
+    x = np.concatenate((fine, fault))
+    y = np.r_[np.zeros(len(fine)), np.ones(len(fault))]
+    mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
+    model = LogisticRegression(C=0.3, max_iter=2000, class_weight="balanced")
+    model.fit((x - mean) / deviation, y)
+    weights: NDArray[np.float64] = model.coef_[0] / deviation
+    return weights, float(model.intercept_[0] - mean @ weights)
+
+
+def _auc(fine: NDArray[np.float64], fault: NDArray[np.float64]) -> float:
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.r_[fine, fault])
+    above = ranks[len(fine) :].sum() - len(fault) * (len(fault) + 1) / 2
+    return float(above / (len(fine) * len(fault)))
