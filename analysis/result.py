@@ -9,12 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 SCHEMA_VERSION: Final = "1.0"
 
@@ -24,9 +19,12 @@ _MEASURE_DECIMALS = 2
 _RATIO_DECIMALS = 4
 
 
-def _rounded(decimals: int) -> AfterValidator:
-    # Adding zero turns -0.0, which JSON would print, into 0.0.
-    return AfterValidator(lambda value: round(value, decimals) + 0.0)
+def _rounded(decimals: int) -> BeforeValidator:
+    def rounded(value: Any) -> Any:
+        # Adding zero turns -0.0, which JSON would print, into 0.0.
+        return round(value, decimals) + 0.0 if isinstance(value, int | float) else value
+
+    return BeforeValidator(rounded)
 
 
 def _is_none(value: object) -> bool:
@@ -34,7 +32,7 @@ def _is_none(value: object) -> bool:
 
 
 # Rounded before the bounds are checked: a weighted mean of hundreds may be a little above one.
-Score = Annotated[float, Field(allow_inf_nan=False), _rounded(_SCORE_DECIMALS), Field(ge=0, le=100)]
+Score = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), _rounded(_SCORE_DECIMALS)]
 Seconds = Annotated[float, Field(allow_inf_nan=False), _rounded(_TIME_DECIMALS)]
 Measure = Annotated[float, Field(allow_inf_nan=False), _rounded(_MEASURE_DECIMALS)]
 Ratio = Annotated[float, Field(allow_inf_nan=False), _rounded(_RATIO_DECIMALS)]
