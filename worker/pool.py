@@ -40,6 +40,7 @@ WARM_UP_TIMEOUT_S: Final = 180
 DEATH_NEWS_S: Final = 1.0
 """How long pebble may take to tell of a death that the kernel has already told."""
 
+START_ATTEMPTS: Final = 3
 RESTART_PAUSE_S: Final = 1.0
 RESTART_MAX_PAUSE_S: Final = 30.0
 
@@ -287,10 +288,11 @@ class AnalysisPool:
         Raises
         ------
         Exception
-            What the warm-up of the first process raised: the installation is not usable.
+            What the warm-up raised: the installation is not usable. A process that was killed
+            while it warmed up is no such thing, and is started again.
         """
         limit_threads()
-        await asyncio.gather(*(self._start_one() for _ in range(self._target)))
+        await asyncio.gather(*(self._start_first() for _ in range(self._target)))
 
     async def run(
         self,
@@ -351,6 +353,16 @@ class AnalysisPool:
         self._all.add(process)
         self._spawn(self._bury(process))
         self._give_back(process)
+
+    async def _start_first(self) -> None:
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                return await self._start_one()
+            except (ProcessExpired, BrokenProcessPool) as error:
+                if attempt == START_ATTEMPTS:
+                    raise
+                log.warning("analysis_process_died_while_starting", error=repr(error)[:200])
+        return None
 
     async def _restart(self) -> None:
         """Start one process, and try again for as long as it takes."""
