@@ -1,0 +1,48 @@
+"""Log-mel features: what must not move them, and what must."""
+
+import numpy as np
+import pytest
+
+from analysis.features import BANDS, log_mel
+
+RNG = np.random.default_rng(3)
+RATE = 16_000
+
+
+def syllables(seconds=1.5):
+    """A buzz that rises and falls four times a second."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    buzz = np.sign(np.sin(2 * np.pi * 120 * time)) * (1 + np.sin(2 * np.pi * 4 * time)) / 4
+    return (buzz + 0.001 * RNG.standard_normal(len(time))).astype(np.float32)
+
+
+def test_there_is_a_row_every_ten_milliseconds():
+    assert log_mel(np.zeros(16_000, np.float32)).shape == (101, BANDS)
+    assert log_mel(np.zeros(1, np.float32)).shape == (1, BANDS)
+
+
+def test_a_louder_recording_looks_the_same():
+    sound = syllables()
+    assert np.abs(log_mel(sound) - log_mel(0.1 * sound)).mean() < 0.01
+
+
+def test_more_silence_around_the_line_does_not_move_it():
+    sound = syllables()
+    quiet = 1e-4 * RNG.standard_normal(16_000).astype(np.float32)
+    short = log_mel(np.concatenate((quiet[:4_800], sound, quiet[:4_800])))
+    long = log_mel(np.concatenate((quiet, sound, quiet)))
+    assert np.abs(long[110:240] - short[40:170]).mean() < 0.1
+
+
+@pytest.mark.parametrize("sound", [np.zeros(8000), np.full(8000, 0.5), np.eye(1, 8000)[0]])
+def test_features_of_what_is_no_speech_are_finite(sound):
+    assert np.isfinite(log_mel(sound.astype(np.float32))).all()
+
+
+def test_a_tone_stands_out_in_its_own_band():
+    time = np.arange(RATE) / RATE
+    tone = (np.sin(2 * np.pi * 1000 * time) * (time > 0.5)).astype(np.float32)
+    mel = log_mel(tone + 0.001 * RNG.standard_normal(RATE).astype(np.float32))
+    rise = mel[60:90].mean(axis=0) - mel[10:40].mean(axis=0)
+    # 1000 mel is 1000 Hz: band 80 · (1000 − 94) / (2786 − 94) ≈ 27.
+    assert abs(int(rise.argmax()) - 27) <= 3

@@ -1,0 +1,74 @@
+"""Rate, pauses and rhythm on alignments whose measures are known by hand."""
+
+import pytest
+
+from analysis.aligned import AlignedPhone, AlignedWord, Alignment
+from analysis.fluency import PAUSE_S, measure_fluency
+
+
+def line(*words, gap=0.0, start=0.5):
+    """Words as lists of (phone, seconds), `gap` seconds apart."""
+    placed, now = [], start
+    for index, word in enumerate(words):
+        phones = []
+        for phone, seconds in word:
+            phones.append(AlignedPhone(phone, now, now + seconds))
+            now += seconds
+        placed.append(AlignedWord(index, "x", phones[0].start, phones[-1].end, tuple(phones)))
+        now += gap
+    return Alignment(tuple(placed), "pocketsphinx")
+
+
+CAT = [("K", 0.1), ("AE", 0.2), ("T", 0.1)]
+TEE = [("T", 0.1), ("IY", 0.1)]
+
+
+def test_rate_is_syllables_over_the_time_from_first_to_last_word():
+    found = measure_fluency(line(CAT, TEE))
+    assert found.syllables == 2
+    assert found.speech_rate == pytest.approx(2 / 0.6)
+    assert found.articulation_rate == pytest.approx(2 / 0.6)
+    assert found.phonation_ratio == pytest.approx(1.0)
+
+
+def test_a_pause_slows_speech_but_not_articulation():
+    found = measure_fluency(line(CAT, TEE, gap=0.5))
+    assert found.speech_rate == pytest.approx(2 / 1.1)
+    assert found.articulation_rate == pytest.approx(2 / 0.6)
+    assert [pause.after_word for pause in found.pauses] == [0]
+    assert found.pause_total == pytest.approx(0.5)
+    assert found.longest_pause == pytest.approx(0.5)
+
+
+def test_a_seam_between_words_is_no_pause():
+    assert measure_fluency(line(CAT, TEE, gap=PAUSE_S - 0.01)).pauses == ()
+    assert len(measure_fluency(line(CAT, TEE, gap=PAUSE_S + 0.01)).pauses) == 1
+
+
+def test_npvi_follows_grabe_and_low():
+    # Vowels of 0.2 and 0.1 s: 100 · 0.1 / 0.15.
+    assert measure_fluency(line(CAT, TEE)).npvi_vowels == pytest.approx(100 * 0.1 / 0.15)
+
+
+def test_even_vowels_have_no_variability():
+    assert measure_fluency(line(TEE, TEE, TEE)).npvi_vowels == pytest.approx(0.0, abs=1e-9)
+
+
+def test_percent_vowels_and_consonant_runs_follow_ramus():
+    found = measure_fluency(line(CAT, TEE))
+    assert found.percent_vowels == pytest.approx(50.0)
+    # Runs: K 0.1; T of the first and T of the second word together 0.2.
+    assert found.delta_consonants == pytest.approx(0.05)
+
+
+def test_words_that_were_not_placed_are_passed_over():
+    whole = line(CAT, TEE)
+    holed = Alignment((whole.words[0], None, whole.words[1]), "pocketsphinx")
+    assert measure_fluency(holed) == measure_fluency(whole)
+
+
+def test_a_line_with_no_placed_word_has_no_measures():
+    found = measure_fluency(Alignment((None, None), "none"))
+    assert found.speech_rate is found.articulation_rate is found.npvi_vowels is None
+    assert found.pauses == ()
+    assert found.longest_pause == 0.0

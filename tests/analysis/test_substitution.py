@@ -1,0 +1,40 @@
+"""Which phone was said instead, and when nothing is said of it."""
+
+import numpy as np
+
+from analysis.phones import PHONE_INDEX, PHONES
+from analysis.substitution import said_instead
+
+
+def evidence(**shares):
+    rest = (1.0 - sum(shares.values())) / (len(PHONES) + 1 - len(shares))
+    found = np.full(len(PHONES) + 1, rest)
+    for phone, share in shares.items():
+        found[PHONE_INDEX.get(phone, len(PHONES))] = share
+    return np.log(found)
+
+
+def test_a_clear_other_phone_is_named_with_its_share():
+    said = said_instead(evidence(S=0.8, TH=0.05), "TH", 20.0)
+    assert said.phone == "S"
+    assert said.confidence == 0.8
+
+
+def test_nothing_is_said_of_a_phone_that_scored_well():
+    assert said_instead(evidence(S=0.8), "TH", 90.0) is None
+
+
+def test_nothing_is_said_when_the_evidence_is_spread():
+    assert said_instead(evidence(S=0.3, F=0.25, T=0.2), "TH", 10.0) is None
+
+
+def test_nothing_is_said_when_the_right_phone_is_nearly_as_likely():
+    assert said_instead(evidence(S=0.45, TH=0.4), "TH", 30.0) is None
+
+
+def test_silence_is_no_phone():
+    assert said_instead(evidence(silence=0.9), "TH", 0.0) is None
+
+
+def test_the_right_phone_is_never_named_as_said_instead():
+    assert said_instead(evidence(TH=0.9), "TH", 40.0) is None

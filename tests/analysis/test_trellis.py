@@ -1,0 +1,63 @@
+"""The best path of a line through posteriors that were laid out by hand."""
+
+import numpy as np
+import pytest
+
+from analysis.phones import PHONE_INDEX, PHONES
+from analysis.trellis import SILENCE, best_path, log_evidence
+
+FLAT = np.log(np.full(len(PHONES) + 1, 1 / (len(PHONES) + 1)))
+THE, CAT, SAT, BIG = ("DH", "AH"), ("K", "AE", "T"), ("S", "AE", "T"), ("B", "IH", "G")
+
+
+def evidence(words, *, each=5, silence=8):
+    """Posteriors of the words said one after another, `each` frames a phone."""
+    order = [SILENCE] * silence
+    for word in words:
+        for phone in word:
+            order += [PHONE_INDEX[phone]] * each
+    order += [SILENCE] * silence
+    posteriors = np.full((len(order), len(PHONES) + 1), 0.003, np.float32)
+    posteriors[np.arange(len(order)), order] = 0.9
+    return log_evidence(posteriors / posteriors.sum(axis=1, keepdims=True), FLAT)
+
+
+def test_each_phone_lies_where_it_was_said():
+    path = best_path(evidence([THE, CAT, SAT]), [THE, CAT, SAT])
+    assert path.spans[:, 0].tolist() == [8 + 5 * phone for phone in range(8)]
+    assert (path.spans[:, 1] - path.spans[:, 0] == 5).all()
+
+
+def test_words_that_were_said_are_present():
+    path = best_path(evidence([THE, CAT, SAT]), [THE, CAT, SAT])
+    assert (path.presence > 10).all()
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_word_that_was_not_said_is_absent_wherever_it_should_have_been(place):
+    text = [THE, CAT, SAT]
+    text.insert(place, BIG)
+    path = best_path(evidence([THE, CAT, SAT]), text)
+    assert path.presence[place] < 0
+    assert (np.delete(path.presence, place) > 10).all()
+
+
+def test_a_pause_between_words_belongs_to_no_phone():
+    words = evidence([THE]), evidence([CAT])
+    path = best_path(np.concatenate(words), [THE, CAT])
+    assert path.spans[1, 1] == 18
+    assert path.spans[2, 0] == len(words[0]) + 8
+
+
+def test_a_single_word_may_be_the_whole_line():
+    path = best_path(evidence([CAT]), [CAT])
+    assert path.presence[0] > 10
+
+
+def test_the_path_score_is_the_sum_of_what_it_passes():
+    found = evidence([THE, CAT])
+    assert best_path(found, [THE, CAT]).score == pytest.approx(found.max(axis=1).sum())
+
+
+def test_fewer_frames_than_phones_have_no_path():
+    assert best_path(evidence([CAT])[:2], [CAT]) is None
