@@ -222,8 +222,11 @@ def _timing(evidence: Evidence) -> Iterator[Advice]:
             cost("durations", timing.durations),
             times=round(times, 1),
         )
-    paused = any(abs(word.pause_error or 0.0) >= PAUSE_ERROR_S for word in words)
-    if timing.onsets is not None and not off_tempo and not paused:
+    # What was left out or paused over shifts every word after it, and has its own sentence.
+    shifted = any(word is None for word in timing.words) or any(
+        abs(word.pause_error or 0.0) >= PAUSE_ERROR_S for word in words
+    )
+    if timing.onsets is not None and not off_tempo and not shifted:
         late = max(words, key=lambda word: abs(word.onset_error))
         if abs(late.onset_error) >= ONSET_ERROR_S:
             yield _about(

@@ -76,7 +76,8 @@ class TimingComparison:
     score, onsets, tempo, durations, pauses, rhythm : 0–100.
     words : one for each word of the reference, None where it was not matched.
     offset : the constant delay taken away, s.
-    tempo_ratio : user over reference, first onset to last offset; above 1 is slower.
+    tempo_ratio : user over reference, first onset to last offset, omitted words left out of both;
+        above 1 is slower.
     onset_error : mean absolute onset error after the offset, s.
     npvi_user, npvi_reference : of the vowels of matched words.
     """
@@ -231,7 +232,7 @@ def _measure(matched: _Matched) -> _Measures:
     offset = float(np.median(delays))
     return _Measures(
         offset=offset,
-        tempo_ratio=_length(ours) / _length(theirs),
+        tempo_ratio=_tempo_ratio(matched),
         onset_errors=delays - offset,
         duration_residuals=_duration_residuals(ours, theirs),
         pause_errors=_pause_errors(ours, theirs, matched.indices),
@@ -244,8 +245,15 @@ def _closeness(error: Floats | float, tolerance: float, scale: float) -> Floats:
     return np.asarray(100.0 * np.exp(-0.5 * excess**2))
 
 
-def _length(spans: Floats) -> float:
-    return max(float(spans[-1, 1] - spans[0, 0]), DURATION_FLOOR_S)
+def _tempo_ratio(matched: _Matched) -> float:
+    """Length over length, first onset to last offset, without the gaps of words left out."""
+    ours, theirs = matched.ours, matched.theirs
+    # A word reaches to the next word's onset, or to its own end where the next was left out.
+    follows = np.append(np.diff(matched.indices) == 1, False)
+    our_ends = np.where(follows, np.append(ours[1:, 0], 0.0), ours[:, 1])
+    their_ends = np.where(follows, np.append(theirs[1:, 0], 0.0), theirs[:, 1])
+    our_length = max(float((our_ends - ours[:, 0]).sum()), DURATION_FLOOR_S)
+    return our_length / max(float((their_ends - theirs[:, 0]).sum()), DURATION_FLOOR_S)
 
 
 def _duration_residuals(ours: Floats, theirs: Floats) -> Floats:

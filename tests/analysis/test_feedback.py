@@ -151,6 +151,12 @@ def test_a_pause_is_told_at_its_word(error: float, code: str) -> None:
     assert (first.code, first.word_index, first.values["seconds"]) == (code, 2, 0.7)
 
 
+def test_words_that_come_early_because_another_was_left_out_are_not_told() -> None:
+    early = [WordTiming(i, 70.0, -0.4 if i > 1 else 0.0, 1.0, None) for i in range(len(LINE))]
+    assert "word_early" in codes(with_timing(onsets=60.0, words=tuple(early)))
+    assert codes(with_timing(onsets=60.0, words=(early[0], None, *early[2:]))) == ["well_done"]
+
+
 @pytest.mark.parametrize(("ratio", "code"), [(1.9, "word_long"), (0.5, "word_short")])
 def test_a_drawled_or_clipped_word_is_told(ratio: float, code: str) -> None:
     words = tuple(

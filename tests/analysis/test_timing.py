@@ -138,6 +138,13 @@ def test_a_word_that_was_omitted_is_not_compared_even_if_it_was_placed() -> None
     assert compared(LINE, omitted=frozenset({1})).words[1] is None
 
 
+def test_leaving_a_word_out_is_not_taken_for_hurry() -> None:
+    closed_up = [LINE[0], LINE[1], None, *moved(LINE[3:], by=-0.6)]
+    result = compared(closed_up, omitted=frozenset({2}))
+    assert result.tempo_ratio == pytest.approx(1.0)
+    assert result.tempo == pytest.approx(100.0)
+
+
 def test_a_line_of_one_word_has_a_tempo_and_nothing_else() -> None:
     result = compare_timing(reference([(0.2, 0.9)]), alignment([(0.5, 1.2)]))
     assert (result.onsets, result.durations, result.pauses, result.rhythm) == (None,) * 4
