@@ -54,7 +54,7 @@ class InboxSettings:
     """How to run an inbox.
 
     `secrets` holds the signing secrets that are accepted, two while a key is rotated; `queue_url`
-    is the queue whose counts the page shows, if any.
+    is the queue whose counts the page shows, if any; `sync` waits for the disk before each answer.
     """
 
     database: Path
@@ -63,6 +63,7 @@ class InboxSettings:
     port: int = 8090
     queue_url: str | None = None
     keep: timedelta = timedelta(days=30)
+    sync: bool = False
 
 
 class Inbox:
@@ -93,7 +94,7 @@ class Inbox:
         return application
 
     async def receive(self, request: web.Request) -> web.Response:
-        """Take one event: 204 once it is on disk, also when it was there before."""
+        """Take one event: 204 once it is stored, also when it was there before."""
         event = self._verified(await request.read(), request.headers.get("webhook-id", ""), request)
         try:
             is_new = await self._store.add(event)
@@ -230,7 +231,7 @@ async def _secure(_: web.Request, response: web.StreamResponse) -> None:
 
 async def serve(settings: InboxSettings, stop: asyncio.Event) -> None:
     """Run an inbox until `stop` is set; says on stdout where it listens."""
-    async with InboxStore(settings.database) as store:
+    async with InboxStore(settings.database, sync=settings.sync) as store:
         runner = web.AppRunner(
             Inbox(settings, store).application(), access_log=None, shutdown_timeout=_CLOSING_S
         )
@@ -269,6 +270,10 @@ def main(
         str | None, typer.Option(envvar="INBOX_QUEUE_URL", help="The queue whose counts to show.")
     ] = None,
     keep_days: Annotated[int, typer.Option(min=1, help="When a job is forgotten.")] = 30,
+    sync: Annotated[
+        bool,
+        typer.Option("--sync", help="Answer when the disk has it: outlives a power cut, slower."),
+    ] = False,
 ) -> None:
     """Receive, keep and show the worker's events."""
     settings = InboxSettings(
@@ -278,6 +283,7 @@ def main(
         port=port,
         queue_url=queue_url,
         keep=timedelta(days=keep_days),
+        sync=sync,
     )
     asyncio.run(_serve_until_signalled(settings))
 

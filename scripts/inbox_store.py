@@ -76,18 +76,19 @@ class StoredEvent:
 class InboxStore:
     """The file, and the one thread that touches it.
 
-    Events that arrive while a transaction is being written share the next one, so that each is
-    on disk before it is answered and the disk is synced once for all of them.
+    Events that arrive while a transaction is being written share the next one. What was answered
+    outlives the process; with `sync` also a power cut, at the price of waiting for the disk.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sync: bool = False) -> None:
         self._path = path
+        self._sync = sync
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inbox-store")
         self._pending: list[tuple[IncomingEvent, asyncio.Future[bool]]] = []
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._connection = await self._run(lambda: _open(self._path))
+        self._connection = await self._run(lambda: _open(self._path, sync=self._sync))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -160,12 +161,12 @@ class InboxStore:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, *, sync: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
-    # In WAL mode NORMAL may lose the last commits with the power; a 2xx has promised them.
-    connection.execute("PRAGMA synchronous = FULL")
+    # In WAL mode NORMAL syncs at checkpoints only: a crash loses nothing, a power cut the last few.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
     connection.executescript(_SCHEMA)
     return connection
 
