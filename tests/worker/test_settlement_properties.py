@@ -1,0 +1,453 @@
+"""Whatever happens in whatever order: no message is deleted unless delivered or dead-lettered.
+
+Hypothesis drives real consumers, leases and settlements on a model of SQS with a virtual clock.
+It decides the fate of every call (answered, answer lost, never arrived), lets time pass, kills
+workers with calls on the wire, drains them and sends more messages. Two broken settlements at
+the end show that the same machine would notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, cast
+
+import orjson
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.worker.sqs_model import (
+    Clock,
+    Fate,
+    ModelConsumer,
+    ModelQueue,
+    Pending,
+    Points,
+    SqsModel,
+    body_of,
+)
+from worker.consumer import Consumer
+from worker.contract import Addressee, Event, EventType, build_event
+from worker.failures import ErrorCode, JobFailure
+from worker.intake import Intake
+from worker.lease import Lease, LeaseKeeper
+from worker.metrics import Metrics
+from worker.queue import Message
+from worker.settlement import Settlement
+
+VISIBILITY_S = 60
+JOB_TIMEOUT_S = 300.0
+WAIT_S = 20
+GRACE_S = 90.0
+MAX_RECEIVES = 3
+MAX_MESSAGES = 6
+WORKERS = 2
+SETTLING_STEPS = 2000
+METRICS = Metrics()
+
+FAILURES = (
+    ErrorCode.NOT_FOUND,
+    ErrorCode.STORAGE_UNAVAILABLE,
+    ErrorCode.WORKER_LOST,
+    ErrorCode.WEBHOOK_GONE,
+    ErrorCode.WEBHOOK_UNAVAILABLE,
+)
+
+
+CALLS = st.tuples(
+    st.integers(0, 1000),
+    st.sampled_from([Fate.ANSWERED] * 8 + [Fate.ANSWER_LOST, Fate.NEVER_ARRIVES]),
+    st.sampled_from([None] * 5 + [ErrorCode.NOT_FOUND] * 3 + list(FAILURES)),
+)
+"""Which call ends, how, and why the job fails if it is one that a job can fail in."""
+
+
+class Trouble(Enum):
+    """What befalls a fleet."""
+
+    KILLED = "a worker is killed with calls on the wire"
+    DRAINED = "a worker is told to stop"
+    SUSPENDED = "the host stands still for a while"
+    LATE_CALL = "a call of a worker that is gone arrives"
+    DUPLICATE = "SQS hands out a message that is still invisible"
+    STALE_HANDLES = "old receipt handles begin to work, or cease to"
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is the model's; it runs what is due and then stands still."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._virtual = clock
+        super().__init__()
+
+    def time(self) -> float:
+        return self._virtual.now
+
+    def next_timer(self) -> float | None:
+        timers = [t.when() for t in cast("Any", self)._scheduled if not t.cancelled()]
+        return min(timers, default=None)
+
+    def run_due(self) -> None:
+        while True:
+            self.call_soon(self.stop)
+            self.run_forever()
+            due = self.next_timer()
+            if not cast("Any", self)._ready and (due is None or due > self.time()):
+                return
+
+
+class ModelPipeline:
+    """Fetches, scores and delivers, each a point where the fate of the job is decided."""
+
+    def __init__(self, points: Points, consumer: ModelConsumer) -> None:
+        self._points = points
+        self._consumer = consumer
+
+    async def run(
+        self,
+        message: Message,
+        *,
+        on_started: Callable[[], None],
+        on_scored: Callable[[], None],
+    ) -> None:
+        await self._points.stop_at("fetch", lambda: None, _unavailable)
+        on_started()
+        await self._points.stop_at("score", lambda: None, _lost)
+        async with self._consumer.backlog:
+            on_scored()
+            event = build_event(
+                EventType.COMPLETED,
+                Addressee.salvage(message.body),
+                attempt=message.receive_count,
+                progress=100,
+                message="",
+                result=b"{}",
+            )
+            await self._consumer.send("https://consumer.test/hook", event)
+
+
+def _unavailable() -> BaseException:
+    return JobFailure(ErrorCode.STORAGE_UNAVAILABLE, "503")
+
+
+def _lost() -> BaseException:
+    return JobFailure(ErrorCode.WORKER_LOST, "killed")
+
+
+class ModelWorker:
+    """One worker process: real consumer, leases, intake and settlement on a loop of its own."""
+
+    def __init__(
+        self,
+        model: SqsModel,
+        taken: list[Event],
+        consumer_class: type[Consumer],
+        settlement_class: type[Settlement],
+    ) -> None:
+        self.loop = VirtualLoop(model.clock)
+        self.points = Points()
+        self.queue = ModelQueue(model, self.points)
+        self.leases = LeaseKeeper(
+            visibility_s=VISIBILITY_S,
+            job_timeout_s=JOB_TIMEOUT_S,
+            metrics=METRICS,
+            clock=model.clock,
+        )
+        self.intake = Intake(1)
+        sinks = ModelConsumer(self.points, taken)
+        self.consumer = consumer_class(
+            [cast("Any", self.queue)],
+            intake=self.intake,
+            leases=self.leases,
+            pipeline=cast("Any", ModelPipeline(self.points, sinks)),
+            settlement=settlement_class(
+                self.leases,
+                sinks,
+                retry_delay_s=30,
+                retry_max_delay_s=120,
+                metrics=METRICS,
+            ),
+            sinks=cast("Any", sinks),
+            metrics=METRICS,
+            wait_time_s=WAIT_S,
+        )
+        self.is_draining = False
+        self._life = self.loop.create_task(self._live())
+        self.loop.run_due()
+
+    async def _live(self) -> None:
+        await self.consumer.run()
+        await self.consumer.drain(GRACE_S)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._life.done()
+
+    def drain(self) -> None:
+        self.is_draining = True
+        self.loop.call_soon(self.consumer.stop_polling)
+        self.loop.run_due()
+
+    def kill(self) -> list[Pending]:
+        """End it as kill -9 does; what it has put on the wire stays there."""
+        on_the_wire, self.points.pending = self.points.pending, []
+        self.points.is_dead = True
+        for _ in range(3):  # a task may swallow one cancellation to clean up
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.run_due()
+        self._life.cancelled() or self._life.exception()
+        self.loop.close()
+        return on_the_wire
+
+
+class Fleet(RuleBasedStateMachine):
+    """Two workers, one queue, one consumer of events."""
+
+    consumer_class: type[Consumer] = Consumer
+    settlement_class: type[Settlement] = Settlement
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.model = SqsModel(self.clock, max_receives=MAX_RECEIVES)
+        self.taken: list[Event] = []
+        self.sent: dict[str, str] = {}
+        self.wire: list[Pending] = []
+        """Calls of workers that are gone."""
+        self.workers = [self._new_worker() for _ in range(WORKERS)]
+
+    def _new_worker(self) -> ModelWorker:
+        return ModelWorker(self.model, self.taken, self.consumer_class, self.settlement_class)
+
+    # --- what may happen
+
+    @precondition(lambda self: len(self.sent) < MAX_MESSAGES)
+    @rule(count=st.integers(1, 3))
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            job_id = f"job-{len(self.sent)}"
+            self.sent[self.model.send(body_of(job_id))] = job_id
+
+    @rule(calls=st.lists(CALLS, min_size=1, max_size=10))
+    def calls_end(self, calls: list[tuple[int, Fate, ErrorCode | None]]) -> None:
+        for choice, fate, failure in calls:
+            self._end_one_call(choice, fate, failure)
+
+    def _end_one_call(self, choice: int, fate: Fate, failure: ErrorCode | None) -> None:
+        pending = [(w, p) for w in self.workers for p in w.points.pending]
+        if not pending:
+            return
+        worker, call = pending[choice % len(pending)]
+        worker.points.pending.remove(call)
+        error = None
+        if failure is not None and call.name in ("fetch", "score", "send"):
+            error, fate = JobFailure(failure, "drawn"), Fate.NEVER_ARRIVES
+        call.resolve(fate, error)
+        self._run()
+
+    @rule(seconds=st.sampled_from([1, 5, 10, 21, 45, 130]))
+    def time_passes(self, seconds: int) -> None:
+        until = self.clock.now + seconds
+        while True:
+            timers = [t for w in self.workers if (t := w.loop.next_timer()) is not None]
+            due = min((t for t in timers if t <= until), default=None)
+            if due is None:
+                break
+            self.clock.now = max(self.clock.now, due)
+            self._run()
+        self.clock.now = until
+        self._run()
+
+    @rule(trouble=st.sampled_from(list(Trouble)), choice=st.integers(0, 1000))
+    def trouble(self, trouble: Trouble, choice: int) -> None:
+        which = choice % WORKERS
+        match trouble:
+            case Trouble.KILLED:
+                self.wire += self.workers[which].kill()
+                self.workers[which] = self._new_worker()
+            case Trouble.DRAINED:
+                self.workers[which].drain()
+                self._run()
+            case Trouble.SUSPENDED:
+                # An answer that lay in the socket is the first thing seen afterwards.
+                self.clock.now += (21, 61, 130)[choice % 3]
+                self._end_one_call(choice, Fate.ANSWERED, None)
+            case Trouble.LATE_CALL:
+                if self.wire:
+                    self.wire.pop(choice % len(self.wire)).resolve(Fate.ANSWERED)
+            case Trouble.DUPLICATE:
+                for stored in list(self.model.queue.values())[:1]:
+                    stored.visible_at = self.clock.now
+            case Trouble.STALE_HANDLES:
+                self.model.stale_handles_work = not self.model.stale_handles_work
+
+    def _run(self) -> None:
+        for i, worker in enumerate(self.workers):
+            worker.loop.run_due()
+            if worker.has_ended:
+                self._goes_in_peace(worker)
+                self.workers[i] = self._new_worker()
+
+    def _goes_in_peace(self, worker: ModelWorker) -> None:
+        assert worker.is_draining, "a worker ended unasked"
+        assert worker.consumer.in_flight == 0 or worker.consumer.unsettled > 0
+        self._check(worker)
+        self.wire += worker.kill()
+
+    # --- what must hold
+
+    @invariant()
+    def nothing_is_deleted_unless_delivered_or_dead_lettered(self) -> None:
+        for message_id in self.model.deleted:
+            assert self._is_accounted_for(message_id), f"{message_id} is lost"
+
+    @invariant()
+    def every_worker_keeps_the_rules(self) -> None:
+        for worker in self.workers:
+            self._check(worker)
+
+    def _check(self, worker: ModelWorker) -> None:
+        assert not worker.queue.settled_unheld
+        assert 0 <= worker.intake.in_use <= worker.intake.capacity
+
+    @invariant()
+    def every_copy_says_why_and_whether_the_consumer_knows(self) -> None:
+        failed = {e.job_id for e in self.taken if e.type is EventType.FAILED}
+        for message_id, copies in self.model.copies.items():
+            for copy in copies:
+                assert copy["error_code"] in set(ErrorCode)
+                if copy["event_delivered"] == "true":
+                    assert self.sent[message_id] in failed
+
+    @invariant()
+    def each_event_of_a_job_has_one_id(self) -> None:
+        ids: dict[tuple[str, str], set[str]] = {}
+        for event in self.taken:
+            kind = orjson.loads(event.body)["type"]
+            ids.setdefault((event.job_id, kind), set()).add(event.event_id)
+        assert all(len(found) == 1 for found in ids.values())
+
+    def _is_accounted_for(self, message_id: str) -> bool:
+        completed = {e.job_id for e in self.taken if e.type is EventType.COMPLETED}
+        return self.sent[message_id] in completed or self.model.is_dead_lettered(message_id)
+
+    def teardown(self) -> None:
+        """Without further faults every message comes to an end, and nothing is left over."""
+        try:
+            self._let_all_settle()
+        finally:
+            for worker in self.workers:
+                worker.kill()
+            gc.collect(0)
+
+    def _let_all_settle(self) -> None:
+        for _ in range(SETTLING_STEPS):
+            if not self.model.queue and all(w.consumer.in_flight == 0 for w in self.workers):
+                break
+            for worker in self.workers:
+                calls, worker.points.pending = worker.points.pending, []
+                for call in calls:
+                    call.resolve(Fate.ANSWERED)
+            self.time_passes(1)
+        assert not self.model.queue, "a message never came to an end"
+        for message_id in self.sent:
+            assert self._is_accounted_for(message_id)
+        for worker in self.workers:
+            assert worker.consumer.in_flight == 0
+            assert len(worker.leases) == 0
+            polling = sum(call.name == "receive" for call in worker.points.pending)
+            assert worker.intake.in_use <= polling * 10
+        self.every_worker_keeps_the_rules()
+
+
+BOUNDED = settings(
+    max_examples=40,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """A worker logs each fault, and here are thousands."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.configure(**before)
+
+
+def test_no_order_of_faults_loses_a_message() -> None:
+    run_state_machine_as_test(Fleet, settings=BOUNDED)
+
+
+class DeletesBeforeItCopies(Settlement):
+    """A settlement with its two steps the wrong way round."""
+
+    async def _dead_letter(
+        self, lease: Lease, failure: JobFailure, *, event_delivered: bool
+    ) -> None:
+        await lease.message.queue.delete(lease.message)
+        await super()._dead_letter(lease, failure, event_delivered=event_delivered)
+
+
+class DeletesOnLeaseLoss(Consumer):
+    """A consumer that takes a lost lease for a finished job."""
+
+    async def _after_a_cut(self, work: Any) -> str:
+        if work.lease.lost_by is not None:
+            await work.lease.message.queue.delete(work.lease.message)
+        return await super()._after_a_cut(work)
+
+
+class SettlesWithoutALook(Settlement):
+    """A settlement that never asks whether the lease is still held."""
+
+    def _must_hold(self, lease: Lease) -> None:
+        pass
+
+
+class BackedOffLate(Settlement):
+    """A settlement that deletes what it was to back off."""
+
+    async def _make_visible(self, lease: Lease, delay_s: float) -> None:
+        self._leases.release(lease)
+        await lease.message.queue.delete(lease.message)
+
+
+@pytest.mark.parametrize(
+    ("consumer", "settlement"),
+    [
+        (Consumer, DeletesBeforeItCopies),
+        (DeletesOnLeaseLoss, Settlement),
+        (Consumer, SettlesWithoutALook),
+        (Consumer, BackedOffLate),
+    ],
+    ids=["delete before copy", "delete on lease loss", "no look at the lease", "no back-off"],
+)
+def test_a_broken_settlement_is_caught(
+    consumer: type[Consumer], settlement: type[Settlement]
+) -> None:
+    class Broken(Fleet):
+        consumer_class = consumer
+        settlement_class = settlement
+
+    search = settings(
+        BOUNDED, max_examples=150, phases=[Phase.generate], report_multiple_bugs=False
+    )
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Broken, settings=search)
