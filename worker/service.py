@@ -172,7 +172,7 @@ async def _serve(
                 raise
         state.not_ready = "stopping"
         await consumer.drain(0 if stop.asked_twice else settings.shutdown_grace_s)
-        log.info("stopped", unsettled=consumer.unsettled)
+        log.info("stopped", unsettled=consumer.unsettled, tasks=len(asyncio.all_tasks()))
         return EXIT_FAILED if consumer.unsettled else EXIT_SETTLED
 
 
