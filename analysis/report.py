@@ -59,6 +59,8 @@ LABELS: Final[dict[Language, dict[str, str]]] = {
         "none": "측정 안 됨",
     },
 }
+# Where the media type is not called what the container is.
+MEDIA_TYPES: Final = {"mp3": "mpeg"}
 SCORE_NAMES: Final = (
     "pronunciation",
     "timing",
@@ -110,9 +112,15 @@ def render_page(
             systems=[Markup(row_svg(result, row)) for row in rows(result)],  # noqa: S704
             ours=OURS,
             theirs=THEIRS,
-            audio=None if audio is None else base64.b64encode(audio).decode(),
+            audio=None if audio is None else _data_url(result, audio),
         )
     )
+
+
+def _data_url(result: AnalysisResult, audio: bytes) -> str:
+    container = result.audio.container or "wav"
+    media_type = MEDIA_TYPES.get(container, container)
+    return f"data:audio/{media_type};base64,{base64.b64encode(audio).decode()}"
 
 
 def _told(item: FeedbackItem, language: Language) -> str:
