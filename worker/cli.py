@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.commands import about, deadletters, jobs, service, status, sweep, top
+from worker.commands import about, check, deadletters, jobs, service, status, sweep, top
 
 app = typer.Typer(
     name="analysis-worker",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(service.run)
 app.command()(service.process)
+app.command()(check.check)
 app.command()(jobs.enqueue)
 app.command()(status.status)
 app.command()(top.top)

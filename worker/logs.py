@@ -92,7 +92,7 @@ def setup(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = _StandardStream(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=[]), *before], processors=after
@@ -103,6 +103,24 @@ def setup(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
     root.setLevel(LIBRARY_LEVEL)
     logging.captureWarnings(True)
     set_level(level)
+
+
+class _StandardStream(logging.StreamHandler[TextIO]):
+    """Writes to what standard output or standard error is at the time, or to a stream given."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._given = None if stream in (None, sys.stdout, sys.stderr) else stream
+        self._is_error = stream is sys.stderr
+        super().__init__()
+
+    @property
+    def stream(self) -> TextIO:
+        """Where lines go."""
+        return self._given or (sys.stderr if self._is_error else sys.stdout)
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        pass  # the base class sets what is found anew at each line
 
 
 def set_level(level: str) -> None:
