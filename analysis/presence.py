@@ -95,13 +95,16 @@ def line_evidence(
     )
 
 
-# Speech rises and falls by syllables; a tone or a hiss stays where it is.
-_LEAST_LEVEL_SPREAD: Final = 0.35  # of normalised log-mel levels
+# Speech rises and falls by syllables; a tone or a hiss stays where it is. From the 10th to the
+# 90th percentile the levels of 2,500 lines of real speech span 1.5 to 6.0 of the features'
+# units, those of noise, tones and chords 0.0 to 0.5.
+_LEAST_LEVEL_SPAN: Final = 0.8
+# The least voice in any of those lines was 0.58 s.
 _LEAST_VOICED_S: Final = 0.1
 
 
 def holds_speech(mel: NDArray[np.float32], pitch: PitchContour) -> bool:
-    """Tell speech from what cannot be speech: no voice at all, or one that never changes.
+    """Tell speech from what cannot be speech: no voice at all, or a sound that never changes.
 
     Parameters
     ----------
@@ -111,4 +114,5 @@ def holds_speech(mel: NDArray[np.float32], pitch: PitchContour) -> bool:
     voiced_s = float(np.isfinite(pitch.hz).sum()) * pitch.step_s
     if voiced_s < _LEAST_VOICED_S:
         return False
-    return float(mel.mean(axis=1).std()) >= _LEAST_LEVEL_SPREAD
+    low, high = np.quantile(mel.mean(axis=1), (0.1, 0.9))
+    return float(high - low) >= _LEAST_LEVEL_SPAN

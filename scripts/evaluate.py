@@ -135,7 +135,11 @@ def _hear(data: Path, lines: list[Line], profile: str, jobs: int) -> Iterable[He
 
 
 def _hear_one(task: tuple[Path, Line, str]) -> Heard:
-    data, line, profile = task
+    return hear_line(*task)
+
+
+def hear_line(data: Path, line: Line, profile: str) -> Heard:
+    """Score one line through the public API, from its bytes on."""
     content = audio_path(data, line).read_bytes()
     from analysis import Recording, Reference, score
 

@@ -1,0 +1,73 @@
+"""Fitted numbers: complete, bounded, and never against the speaker."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.calibration import HEADS, LINE_SCORES, load_calibration
+from analysis.line_features import NAMES
+from analysis.network import load_network
+from analysis.phones import PHONES
+from analysis.presence import LINE_FEATURES, WORD_FEATURES
+
+CALIBRATION = load_calibration()
+HELPING = ("phone_mean", "phone_low_tenth", "phone_low_quarter", "word_mean", "evidence_own")
+HARMING = ("phone_wrong", "phone_doubtful", "word_wrong")
+
+
+def test_there_is_a_number_for_every_feature():
+    for name in HEADS:
+        assert len(CALIBRATION.heads["gop"][name].weights) == len(NAMES)
+        assert len(CALIBRATION.heads["network"][name].weights) == len(NAMES) + len(LINE_SCORES)
+    assert CALIBRATION.gop.shape == (len(PHONES), 2)
+    assert len(CALIBRATION.omission.weights) == len(WORD_FEATURES)
+    assert len(CALIBRATION.wrong_text.weights) == len(LINE_FEATURES)
+    assert len(CALIBRATION.log_priors) == len(PHONES) + 1
+
+
+def test_the_shares_of_the_total_sum_to_one():
+    assert sum(CALIBRATION.blend.values()) == pytest.approx(1.0, abs=1e-3)
+    assert all(share >= 0.0 for share in CALIBRATION.blend.values())
+
+
+@pytest.mark.parametrize("engine", ["network", "gop"])
+@pytest.mark.parametrize("name", HEADS)
+def test_no_weight_turns_a_better_phone_into_a_worse_line(engine, name):
+    weights = dict(zip(NAMES, CALIBRATION.heads[engine][name].weights, strict=False))
+    assert all(weights[feature] >= 0.0 for feature in HELPING)
+    assert all(weights[feature] <= 1e-6 for feature in HARMING)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=len(NAMES) + 4, max_size=len(NAMES) + 4))
+def test_no_features_lead_outside_the_scale(values):
+    for name in HEADS:
+        score = CALIBRATION.heads["network"][name].score(np.array(values))
+        assert 0.0 <= score <= 100.0
+
+
+def test_the_file_says_where_its_numbers_come_from():
+    for key in ("made", "data", "license", "held_out"):
+        assert CALIBRATION.provenance[key]
+    assert "CC BY 4.0" in CALIBRATION.provenance["data"]
+    network = load_network()
+    assert "CC BY 4.0" in network.provenance["data"]
+    assert network.provenance["phones"].split() == list(PHONES)
+
+
+def test_everything_is_loaded_in_under_a_third_of_a_second_of_cpu():
+    code = (
+        "import numpy, onnxruntime, time; start = time.process_time();"
+        "from analysis.calibration import load_calibration;"
+        "from analysis.network import load_network;"
+        "load_calibration(); assert load_network() is not None;"
+        "print(time.process_time() - start)"
+    )
+    best = min(
+        float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(2)
+    )
+    assert best < 0.3

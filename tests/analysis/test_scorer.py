@@ -1,0 +1,202 @@
+"""The judge of a line: better is never worse, nothing is scored that was not said."""
+
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import scorer
+from analysis.alignment import Aligner
+from analysis.audio import Recording
+from analysis.contour import PitchContour
+from analysis.pitch import track_pitch
+from analysis.reference import Reference
+from analysis.scorer import assess
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+RATE = 16_000
+
+
+def recording(path):
+    return Recording.from_file(FIXTURES / path)
+
+
+def reference(line):
+    return Reference.from_textgrid((FIXTURES / line / "actor.TextGrid").read_bytes())
+
+
+def judge(heard, text, *, profile="accurate"):
+    alignment = Aligner().align(heard, text, profile=profile)
+    return assess(heard, text, alignment, pitch=track_pitch(heard), profile=profile)
+
+
+def of_samples(samples):
+    return Recording.from_samples(np.asarray(samples, np.float32), RATE)
+
+
+@pytest.fixture(scope="module")
+def good():
+    return judge(recording("lantern/good.flac"), reference("lantern"))
+
+
+def test_every_phone_word_and_the_line_have_scores_between_0_and_100(good):
+    assert good.speech == "ok"
+    assert [word.index for word in good.words] == list(range(9))
+    scores = [phone.score for word in good.words for phone in word.phones]
+    scores += [word.score for word in good.words]
+    scores += [good.pronunciation, good.fluency, good.prosody, good.completeness, good.total]
+    assert all(0.0 <= score <= 100.0 for score in scores)
+
+
+def test_the_engine_says_what_judged(good):
+    assert good.engine["scorer"].startswith("network")
+    assert good.engine["aligner"] == "pocketsphinx"
+
+
+def test_the_total_is_the_blend_that_its_weights_say(good):
+    assert sum(good.weights.values()) == pytest.approx(1.0, abs=1e-3)
+    parts = {"pronunciation": good.pronunciation, "fluency": good.fluency, "prosody": good.prosody}
+    assert good.total == pytest.approx(sum(good.weights[k] * v for k, v in parts.items()))
+
+
+def test_the_fast_profile_judges_alike(good):
+    fast = judge(recording("lantern/good.flac"), reference("lantern"), profile="fast")
+    assert fast.engine["aligner"] == "network"
+    assert fast.pronunciation == pytest.approx(good.pronunciation, abs=12)
+    assert [word.status for word in fast.words] == [word.status for word in good.words]
+
+
+def test_without_the_network_gop_scores_and_says_so(monkeypatch):
+    monkeypatch.setattr(scorer, "load_network", lambda: None)
+    found = judge(recording("lantern/good.flac"), reference("lantern"))
+    assert found.engine["scorer"] == "gop"
+    assert 0.0 < found.pronunciation <= 100.0
+    assert all(word.score is not None for word in found.words)
+
+
+def test_a_replaced_word_scores_far_below_the_same_word_said_well(good):
+    place = [word.text for word in reference("lantern").words].index("burning")
+    replaced = judge(recording("lantern/replaced.flac"), reference("lantern"))
+    assert replaced.words[place].score < good.words[place].score - 20
+    assert replaced.pronunciation < good.pronunciation
+
+
+def test_an_omitted_word_is_told_and_lowers_completeness(good):
+    place = [word.text for word in reference("lantern").words].index("lantern")
+    found = judge(recording("lantern/omitted.flac"), reference("lantern"))
+    assert found.words[place].status == "omitted"
+    assert found.words[place].score == 0.0
+    assert found.completeness == pytest.approx(100 * 8 / 9)
+    assert found.pronunciation < good.pronunciation
+
+
+def test_no_word_of_a_whole_line_is_called_omitted(good):
+    assert {word.status for word in good.words} <= {"ok", "mispronounced"}
+    assert good.completeness == 100.0
+
+
+def test_another_sentence_gets_zeros_and_says_so():
+    other = Reference.from_text(
+        json.loads((FIXTURES / "manifest.json").read_text())["lines"][1]["text"]
+    )
+    found = judge(recording("lantern/good.flac"), other)
+    assert found.speech == "wrong_text"
+    assert found.pronunciation == found.total == found.completeness == 0.0
+    assert all(word.status == "omitted" for word in found.words)
+
+
+RNG = np.random.default_rng(5)
+TIME = np.arange(3 * RATE) / RATE
+CHORD = sum(np.sin(2 * np.pi * hz * TIME) for hz in (261.6, 329.6, 392.0)) / 6
+MELODY = np.concatenate(
+    [np.sin(2 * np.pi * hz * TIME[: RATE // 2]) for hz in (262, 294, 330, 349, 392, 440)]
+)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(2 * RATE),
+        0.1 * RNG.standard_normal(3 * RATE),
+        0.3 * np.sin(2 * np.pi * 440 * TIME),
+        CHORD,
+        0.3 * MELODY,
+        0.2 * np.sign(np.sin(2 * np.pi * 120 * TIME)) * (np.sin(2 * np.pi * 3 * TIME) > 0),
+        np.eye(1, 3 * RATE)[0],
+    ],
+    ids=["silence", "white noise", "tone", "chord", "melody", "buzzer", "click"],
+)
+def test_what_is_not_speech_gets_zeros(samples):
+    found = judge(of_samples(samples), reference("lantern"))
+    assert found.speech in ("no_speech", "wrong_text")
+    assert found.pronunciation == found.fluency == found.prosody == found.total == 0.0
+
+
+def test_a_line_that_nothing_could_place_has_no_scores():
+    korean = Reference.from_text("안녕 하세요")
+    found = judge(recording("lantern/good.flac"), korean)
+    assert found.pronunciation is None
+    assert found.total is None
+    assert [word.score for word in found.words] == [None, None]
+
+
+def test_speech_without_any_pitch_is_still_judged():
+    heard = recording("lantern/good.flac")
+    text = reference("lantern")
+    hz = track_pitch(heard)
+    few = PitchContour.from_points(hz.times, np.where(np.arange(len(hz.hz)) % 3, np.nan, hz.hz))
+    found = assess(heard, text, Aligner().align(heard, text), pitch=few)
+    assert found.speech == "ok"
+
+
+def mixed(line, words, good_heard, bad_heard):
+    """The good rendering with some words, by index, taken from the bad one."""
+    places = Aligner().align(good_heard, line).words
+    donors = Aligner().align(bad_heard, line).words
+    pieces, at = [], 0
+    for index in words:
+        start, end = (int(RATE * t) for t in (places[index].start, places[index].end))
+        donor = slice(int(RATE * donors[index].start), int(RATE * donors[index].end))
+        pieces += [good_heard.samples[at:start], bad_heard.samples[donor]]
+        at = end
+    return of_samples(np.concatenate([*pieces, good_heard.samples[at:]]))
+
+
+def test_each_word_that_is_said_worse_lowers_itself_and_the_line(good):
+    text, heard = reference("lantern"), recording("lantern/good.flac")
+    noise = of_samples(0.05 * RNG.standard_normal(len(heard.samples)))
+    before = good.pronunciation
+    spoilt = heard.samples.copy()
+    for word in (Aligner().align(heard, text).words[i] for i in (1, 4, 6)):
+        span = slice(int(RATE * word.start), int(RATE * word.end))
+        spoilt[span] = noise.samples[span]
+        found = judge(of_samples(spoilt), text)
+        assert found.words[word.index].score < good.words[word.index].score
+        assert found.pronunciation < before
+        before = found.pronunciation
+
+
+def test_a_mixture_lies_between_good_and_bad(good):
+    text = reference("lantern")
+    place = [word.text for word in text.words].index("burning")
+    heard, bad = recording("lantern/good.flac"), recording("lantern/replaced.flac")
+    found = judge(mixed(text, [place], heard, bad), text)
+    assert found.words[place].score < good.words[place].score
+    assert found.pronunciation < good.pronunciation
+
+
+def _summary(line):
+    found = judge(recording(f"{line}/good.flac"), reference(line))
+    return found.total, tuple(word.score for word in found.words)
+
+
+def test_scores_are_equal_to_the_bit_in_any_order_and_in_another_process():
+    lines = ["lantern", "stranger", "harbor"]
+    forward = [_summary(line) for line in lines]
+    backward = [_summary(line) for line in reversed(lines)][::-1]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        elsewhere = list(pool.map(_summary, lines))
+    assert forward == backward == elsewhere
