@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soxr
@@ -17,6 +19,7 @@ from tests.analysis.sound_files import (
     bursts,
     by_ffmpeg,
     by_soundfile,
+    film,
 )
 
 CENTRE_S = BURSTS_S[0] + BURST_LENGTH_S / 2
@@ -174,9 +177,20 @@ def test_tags_before_and_after_the_sound_are_passed_over() -> None:
     assert Recording.from_bytes(id3 + flac).duration == pytest.approx(2.0)
 
 
-def test_the_sound_of_a_film_is_taken_and_its_picture_is_not_decoded() -> None:
-    from tests.analysis.sound_files import film
+def test_the_sound_of_a_film_is_taken_and_its_picture_is_not_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pictures: list[object] = []
+    av_open = av.open
 
-    recording = Recording.from_bytes(film(bursts(48000), 48000))
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        container = av_open(*args, **kwargs)
+        # FFmpeg learns a picture's pixel format by decoding the first of them.
+        pictures.extend(stream.pix_fmt for stream in container.streams.video)
+        return container
+
+    monkeypatch.setattr("analysis.decoding.av.open", watched)
+    recording = Recording.from_bytes(film(bursts(48000)))
     assert recording.source.codec == "aac"
     assert recording.duration == pytest.approx(2.0, abs=0.03)
+    assert pictures == [None]
