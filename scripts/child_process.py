@@ -65,6 +65,15 @@ class ChildProcess:
         """How it ended; None while it runs."""
         return self._process.poll()
 
+    def wait_for_end(self, *, timeout_s: float) -> int:
+        """Wait until it ends by itself; its exit code. Raises `ChildError`."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ChildError(
+                f"{self.name} still runs after {timeout_s:.0f} s.\n{self.log_tail()}"
+            ) from None
+
     def wait_for(self, pattern: str, *, timeout_s: float) -> re.Match[str]:
         """Wait until its log has a line that matches. Raises `ChildError`."""
         give_up_at = time.monotonic() + timeout_s
