@@ -121,10 +121,8 @@ def _open_libsndfile(data: bytes, container: Container) -> Iterator[_LibsndfileR
     try:
         file = _ForwardSoundFile(source)
     except soundfile.LibsndfileError as error:
-        cut = container == "flac" and source.tell() >= len(data)  # inside the first frame
         raise AudioError(
-            "audio_truncated" if cut else "audio_invalid",
-            f"The {container} file cannot be opened: {_reason(error)}.",
+            "audio_invalid", f"The {container} file cannot be opened: {_reason(error)}."
         ) from error
     with file:
         yield _LibsndfileReader(file, source, len(data), container)
