@@ -58,7 +58,13 @@ class _Work:
     rank: int
     has_started: bool = False
     holds_permit: bool = True
+    is_handed_back: bool = False
     task: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Stop the job; once, for a second time would stop the handing back."""
+        if self.task is not None and not self.is_handed_back:
+            self.task.cancel()
 
 
 class Consumer:
@@ -132,8 +138,8 @@ class Consumer:
             How long started jobs may take.
         """
         for work in list(self._work):
-            if not work.has_started and work.task is not None:
-                work.task.cancel()
+            if not work.has_started:
+                work.stop()
         if self._work:
             log.info("draining", jobs=len(self._work), grace_s=grace_s)
         await self._wait_for_work(grace_s)
@@ -147,8 +153,7 @@ class Consumer:
     def cut(self) -> None:
         """Stop every job now; each hands its message back."""
         for work in list(self._work):
-            if work.task is not None:
-                work.task.cancel()
+            work.stop()
 
     async def _wait_for_work(self, timeout_s: float) -> None:
         tasks = [work.task for work in self._work if work.task is not None]
@@ -361,6 +366,7 @@ class Consumer:
             return f"lease_lost_{work.lease.lost_by}"
         if work.lease.is_released:
             return "settled"
+        work.is_handed_back = True
         try:
             async with asyncio.timeout(HAND_BACK_TIMEOUT_S):
                 await self._settlement.hand_back(work.lease)

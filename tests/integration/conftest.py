@@ -32,6 +32,7 @@ class Launch(Protocol):
         wait: bool = True,
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
+        env_file: str | None = None,
         **settings: object,
     ) -> WorkerProcess: ...
 
@@ -84,6 +85,7 @@ def module_launch(account: Account, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _launching(account: Account, folder: Path) -> Iterator[Launch]:
+    # A file of the developer's own in the working folder does not reach a worker: each has its own.
     started: list[WorkerProcess] = []
 
     def start(
@@ -93,6 +95,7 @@ def _launching(account: Account, folder: Path) -> Iterator[Launch]:
         wait: bool = True,
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
+        env_file: str | None = None,
         **settings: object,
     ) -> WorkerProcess:
         own = folder / f"worker-{len(started)}"
@@ -103,6 +106,7 @@ def _launching(account: Account, folder: Path) -> Iterator[Launch]:
             queues,
             arguments=arguments,
             environment=environment,
+            env_file=env_file,
             **settings,
         )
         started.append(worker)

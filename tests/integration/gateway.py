@@ -41,6 +41,8 @@ class Fault:
     """Answer so; 0 passes the request on."""
     code: str = "InternalError"
     delay_s: float = 0.0
+    body: bytes | None = None
+    """What the answer holds instead of an error in AWS's form."""
     cut_after: int | None = None
     """Close the connection after so many bytes of the real answer's body."""
 
@@ -217,7 +219,7 @@ def _refuse(handler: BaseHTTPRequestHandler, request: AwsRequest, fault: Fault) 
     else:
         kind = "application/xml"
         text = f"<Error><Code>{fault.code}</Code><Message>refused</Message></Error>"
-    data = b"" if handler.command == "HEAD" else text.encode()
+    data = b"" if handler.command == "HEAD" else fault.body or text.encode()
     handler.send_response(fault.status)
     handler.send_header("content-type", kind)
     handler.send_header("content-length", str(len(data)))

@@ -64,6 +64,9 @@ def play(script: str) -> Analysed | Refused:
         match verb:
             case "sleep":
                 time.sleep(float(rest))
+            case "await":
+                while not Path(rest).exists():
+                    time.sleep(0.02)
             case "allow":
                 from worker.child import allow_more_time
 
@@ -80,7 +83,7 @@ def play(script: str) -> Analysed | Refused:
                 result["padding"] = "x" * int(rest)
             case "note":
                 with Path(rest).open("a", encoding="utf-8") as file:
-                    file.write(f"{time.time()}\n")
+                    file.write(f"{os.getpid()}\n")
             case "once":
                 flag, _, then = rest.partition(" ")
                 if not Path(flag).exists():

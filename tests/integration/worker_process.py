@@ -44,6 +44,8 @@ class WorkerProcess:
     ----------
     settings
         By name without the prefix; they win over those that suit most tests.
+    env_file
+        What lies in its folder as `.env`.
     environment
         Further variables; an empty value takes one away.
     """
@@ -56,9 +58,12 @@ class WorkerProcess:
         *,
         arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
+        env_file: str | None = None,
         **settings: object,
     ) -> None:
         self.folder = folder
+        if env_file is not None:
+            self.write_env_file(env_file)
         self.health_port = free_port()
         self._log_path = folder / "worker.log"
         self._error_path = folder / "worker.err"
@@ -87,6 +92,10 @@ class WorkerProcess:
                 stderr=errors,
                 start_new_session=True,
             )
+
+    def write_env_file(self, text: str) -> None:
+        """Write the settings file that it reads at start and at SIGHUP."""
+        (self.folder / ".env").write_text(text, encoding="utf-8")
 
     # --- what it says
 
@@ -171,6 +180,17 @@ class WorkerProcess:
     def rss_mb(self) -> float:
         """Resident memory of the I/O process."""
         return float(psutil.Process(self.pid).memory_info().rss) / 2**20
+
+    def wait_for_metric(
+        self, name: str, value: float, *, within_s: float = 30, **labels: str
+    ) -> None:
+        """Wait until a metric's samples sum up to a value."""
+        wait_for(
+            lambda: self.metric(name, **labels) == value,
+            within_s=within_s,
+            what=f"{name} {labels} = {value:g}",
+            seen=lambda: self.metric(name, **labels),
+        )
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal to the I/O process alone, as an orchestrator does."""
