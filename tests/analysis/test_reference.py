@@ -244,6 +244,13 @@ def test_a_small_offset_is_told_from_clip_time_by_where_the_pitch_begins(
     assert reference.pitch.times[0] == pytest.approx(0.0)
 
 
+def test_a_pitch_that_fits_both_ways_counts_as_the_file_does() -> None:
+    entries = [{"time": t / 10, "hz": 120.0} for t in range(4, 9)]
+    reference = Reference.from_textgrid(film(0.2).encode(), pitch=json.dumps(entries).encode())
+    assert reference.pitch is not None
+    np.testing.assert_allclose(reference.pitch.times, [0.2, 0.3, 0.4, 0.5, 0.6])
+
+
 def test_pitch_of_another_clip_is_refused() -> None:
     with pytest.raises(ReferenceFormatError, match="not of the same clip") as caught:
         Reference.from_textgrid(words_and_phones().encode(), pitch=pitch_from(5025.5))
