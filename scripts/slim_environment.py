@@ -84,6 +84,10 @@ def slim(prefix: Path) -> int:
         elif path.exists():
             freed += path.lstat().st_size
             path.unlink()
+            for folder in path.parents:  # an empty *.dist-info would still look installed
+                if folder == packages or any(folder.iterdir()):
+                    break
+                folder.rmdir()
     return freed
 
 
