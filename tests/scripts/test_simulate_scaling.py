@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,18 +14,11 @@ from scripts.scaling.cost import PerJob, Prices, cost_of
 from scripts.scaling.fleet import Task, play
 from scripts.scaling.policy import Policy, TargetTracking
 from scripts.scaling.proposal import propose, target_of
+from tests.infra.hcl import default
 
 ROOT = Path(__file__).parents[2]
 TASK = Task(slots=2, job_seconds=0.5, delivery_seconds=0.25, startup_seconds=60)
 STILL = Policy(target=1e9, min_tasks=1, max_tasks=1)
-
-
-def module_default(module: str, variable: str) -> float:
-    text = (ROOT / "infra" / "modules" / module / "variables.tf").read_text(encoding="utf-8")
-    block = text.split(f'variable "{variable}" {{')[1].split("\n}\n")[0]
-    found = re.search(r"^  default\s*= ([\d.]+)$", block, re.MULTILINE)
-    assert found
-    return float(found[1])
 
 
 @pytest.mark.parametrize("curve", sorted(CURVES))
@@ -136,13 +128,13 @@ def test_the_proposal_keeps_its_goal_or_says_that_it_does_not() -> None:
 
 
 def test_the_modules_defaults_are_the_simulations() -> None:
-    wait_s = module_default("autoscaling", "acceptable_wait_s")
-    assert module_default("autoscaling", "slots_per_task") == Task.slots
-    assert module_default("service", "slots_per_task") == Task.slots
-    assert module_default("autoscaling", "job_seconds") == Task.job_seconds
-    assert module_default("autoscaling", "scale_out_cooldown_s") == Policy.scale_out_cooldown_s
-    assert module_default("autoscaling", "scale_in_cooldown_s") == Policy.scale_in_cooldown_s
-    assert module_default("autoscaling", "wake_tasks") == Policy.wake_tasks
+    wait_s = default("autoscaling", "acceptable_wait_s")
+    assert default("autoscaling", "slots_per_task") == Task.slots
+    assert default("service", "slots_per_task") == Task.slots
+    assert default("autoscaling", "job_seconds") == Task.job_seconds
+    assert default("autoscaling", "scale_out_cooldown_s") == Policy.scale_out_cooldown_s
+    assert default("autoscaling", "scale_in_cooldown_s") == Policy.scale_in_cooldown_s
+    assert default("autoscaling", "wake_tasks") == Policy.wake_tasks
     assert target_of(Task(), wait_s) == 66
 
 
