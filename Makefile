@@ -65,3 +65,34 @@ requirements: $(INSTALLED) ## Compile the hashed requirements from pyproject.tom
 clean: ## Remove what can be made again
 	rm -rf $(VENV) .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# --- servers for load and faults, each in an environment of its own
+
+.PHONY: servers
+servers: .venv-localstack/.installed .venv-ministack/.installed ## Install the SQS servers for load and faults
+
+.venv-localstack/.installed: scripts/servers/localstack.txt
+	$(PYTHON) -m venv .venv-localstack
+	.venv-localstack/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+.venv-ministack/.installed: scripts/servers/ministack.txt
+	$(PYTHON) -m venv .venv-ministack
+	.venv-ministack/bin/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+.PHONY: test-servers
+test-servers: $(INSTALLED) servers ## Run the queue's tests against moto, LocalStack and ministack
+	$(BIN)/python -m scripts.test_servers
+
+.PHONY: chaos
+chaos: $(INSTALLED) .venv-localstack/.installed ## Kill, cut and delay a small fleet, and count what became of each job
+	$(BIN)/python -m scripts.chaos $(CHAOS_ARGS)
+
+.PHONY: soak
+soak: $(INSTALLED) .venv-localstack/.installed ## Send 20,000 empty jobs through one worker and see whether it stays flat
+	$(BIN)/python -m scripts.soak $(SOAK_ARGS)
+
+.PHONY: figures
+figures: $(INSTALLED) ## Measure start, cost of an analysis and memory on this machine
+	$(BIN)/python scripts/figures.py
