@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -97,7 +98,7 @@ class SendError(Exception):
 
 
 class JobProducer:
-    """Sends jobs; may be shared by threads, as boto3's clients may.
+    """Sends jobs; threads may share one, as they may share boto3's clients.
 
     Parameters
     ----------
@@ -124,6 +125,8 @@ class JobProducer:
         self._prefix = prefix
         self._sqs = sqs
         self._s3 = s3
+        # Clients may be shared by threads, but making one may not (boto3's guide, "Clients").
+        self._making = threading.Lock()
 
     def send(self, job: Job, *, envelope: Envelope | None = None) -> Sent:
         """Send one job.
@@ -210,18 +213,20 @@ class JobProducer:
         return Submitted(message.job_id, answer["MessageId"], location, upload)
 
     def _sqs_client(self) -> SQSClient:
-        if self._sqs is None:
-            import boto3
+        with self._making:
+            if self._sqs is None:
+                import boto3
 
-            self._sqs = boto3.client("sqs", region_name=region())
-        return self._sqs
+                self._sqs = boto3.client("sqs", region_name=region())
+            return self._sqs
 
     def _s3_client(self) -> S3Client:
-        if self._s3 is None:
-            import boto3
+        with self._making:
+            if self._s3 is None:
+                import boto3
 
-            self._s3 = boto3.client("s3", region_name=region())
-        return self._s3
+                self._s3 = boto3.client("s3", region_name=region())
+            return self._s3
 
 
 class AsyncJobProducer:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import ssl
 from collections import OrderedDict
 from contextlib import AsyncExitStack
@@ -53,6 +54,9 @@ PATIENCE_SHARE: Final = 1 / 3
 PROGRESS_TIMEOUT_S: Final = 5.0
 
 MAX_CONSUMERS: Final = 4096
+
+TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, section 3.2."""
 
 _log = get_logger("worker.webhook")
 
@@ -327,7 +331,8 @@ class WebhookSender:
             if self._keys
             else signed_headers((), event.event_id, now, event.body)
         )
-        if traceparent:
+        # It comes out of a message: what is no trace context would be no header either.
+        if traceparent and TRACEPARENT.fullmatch(traceparent):
             headers["traceparent"] = traceparent
         try:
             answer = await self._exchanger.post(target, event.body, headers, timeout_s=timeout_s)

@@ -457,7 +457,7 @@ async def test_a_packed_answer_is_not_unpacked(
     def unpacked(*_: object) -> None:
         raise AssertionError("an answer was unpacked")
 
-    monkeypatch.setattr("httpx._decoders.GZipDecoder.decode", unpacked)
+    monkeypatch.setattr("zlib.decompressobj", unpacked)
     consumer = await open_consumer(handler=explode)
     await (await open_sender()).deliver(consumer.url, EVENT)
     assert len(consumer.received) == 1
@@ -558,6 +558,101 @@ async def test_a_check_ends_although_the_name_server_does_not_answer(
     with pytest.raises(JobFailure, match=r"not resolved within 0\.1 s") as raised:
         await sender.check("https://consumer.example.com/")
     assert raised.value.code is ErrorCode.WEBHOOK_UNAVAILABLE
+
+
+# --- connections
+
+
+async def test_a_kept_connection_that_the_consumer_closes_costs_no_attempt(
+    open_raw_consumer: Any, open_sender: OpenSender, attempt_metrics: Any
+) -> None:
+    served = 0
+
+    async def closes_on_the_second(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal served
+        await swallow(reader)
+        served += 1
+        await reader.readexactly(len(EVENT.body))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
+        await swallow(reader)  # and goes away without a word
+
+    url = await open_raw_consumer(closes_on_the_second)
+    sender = await open_sender()
+    await sender.deliver(url, EVENT)
+    await sender.deliver(url, EVENT)
+    assert served == 2
+    assert attempt_metrics.attempts == ["2xx", "2xx"]
+
+
+async def test_a_consumer_that_closes_after_each_answer_is_served(
+    open_consumer: Any, open_sender: OpenSender
+) -> None:
+    async def closes(request: web.Request) -> web.Response:
+        answer = web.Response()
+        answer.force_close()
+        return answer
+
+    consumer = await open_consumer(handler=closes)
+    sender = await open_sender()
+    for number in range(3):
+        await sender.deliver(consumer.url, event(number))
+    assert len({got.peer_port for got in consumer.received}) == 3
+    assert sender._exchanger.connections.idle_count == 0
+
+
+async def test_no_more_connections_stay_open_than_were_asked_for(
+    open_consumer: Any, open_sender: OpenSender
+) -> None:
+    sender = await open_sender(delivery_concurrency=2)
+    consumers = [await open_consumer() for _ in range(6)]
+    for consumer in consumers:
+        await sender.deliver(consumer.url, EVENT)
+    assert sender._exchanger.connections.idle_count == 4, "two for each place"
+
+
+@pytest.mark.parametrize("traceparent", ["x\r\nHost: evil", "안녕", "", "00-1-1-01"])
+async def test_a_trace_context_that_is_none_is_not_sent(
+    traceparent: str, open_consumer: Any, open_sender: OpenSender
+) -> None:
+    consumer = await open_consumer()
+    await (await open_sender()).deliver(consumer.url, EVENT, traceparent=traceparent)
+    assert "traceparent" not in consumer.received[0].headers
+
+
+# Every number of steps of the event loop at which a delivery can be cut off, and more than enough.
+@pytest.mark.parametrize("is_tls", [False, True], ids=["http", "https"])
+async def test_a_delivery_cut_off_at_any_moment_leaves_no_connection_behind(
+    is_tls: bool, open_raw_consumer: Any, open_sender: OpenSender
+) -> None:
+    open_sockets = 0
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_sockets
+        open_sockets += 1
+        try:
+            while await reader.read(65536):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                await writer.drain()
+        finally:
+            open_sockets -= 1
+
+    url = await open_raw_consumer(answers)
+    if is_tls:  # the server answers a TLS greeting with plain text: cut off before or after that
+        url = url.replace("http://", "https://")
+    sender = await open_sender(delivery_concurrency=1)
+    for steps in range(150):
+        delivery = asyncio.create_task(sender.deliver(url, EVENT))
+        for _ in range(steps % 75):
+            await asyncio.sleep(0)
+        delivery.cancel()
+        await asyncio.gather(delivery, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while open_sockets > sender._exchanger.connections.idle_count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert sender._bulkhead.in_flight == 0
 
 
 # --- keys
