@@ -17,6 +17,7 @@ _COUNTS: Final[dict[str, QueueAttributeNameType]] = {
     "in_flight": "ApproximateNumberOfMessagesNotVisible",
     "delayed": "ApproximateNumberOfMessagesDelayed",
 }
+_DEAD_LETTER_COUNTS: Final = (_COUNTS["available"], _COUNTS["in_flight"])
 
 
 class QueueStatus:
@@ -46,10 +47,9 @@ class QueueStatus:
         if policy := attributes.get("RedrivePolicy"):
             arn: str = json.loads(policy)["deadLetterTargetArn"]
             answer = await self._sqs.get_queue_url(QueueName=arn.rpartition(":")[2])
-            available = _COUNTS["available"]
-            counts["dead_letter"] = int(
-                (await self._attributes(answer["QueueUrl"], [available]))[available]
-            )
+            held = await self._attributes(answer["QueueUrl"], list(_DEAD_LETTER_COUNTS))
+            # Somebody who looks through them takes them in flight for a moment.
+            counts["dead_letter"] = sum(int(held[attribute]) for attribute in _DEAD_LETTER_COUNTS)
         return counts
 
     async def _attributes(

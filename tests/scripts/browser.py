@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,16 @@ START_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 30.0
 CONDITION_TIMEOUT_S = 20.0
 MAX_MESSAGE_BYTES = 64 << 20  # a screenshot comes as one message
+
+
+# Where to keep the pictures, to look at them or to renew docs/images.
+KEEP_VARIABLE = "INBOX_SCREENSHOTS"
+
+
+def keep(picture: bytes, name: str) -> None:
+    """Write a picture into the folder that the environment names, if it names one."""
+    if folder := os.environ.get(KEEP_VARIABLE):
+        Path(folder, f"{name}.png").write_bytes(picture)
 
 
 def executable() -> str | None:

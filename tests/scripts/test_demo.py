@@ -1,5 +1,6 @@
 """The demo shows what it promises, says so when it does not, and leaves nothing behind."""
 
+import asyncio
 import json
 import os
 import re
@@ -18,10 +19,25 @@ import pytest
 from scripts import demo
 from scripts.demo_report import DeadLetter, dead_letter_table, jobs_table
 from scripts.demo_scenario import JOBS, UPLOADS, DemoJob, Expected, departures
+from tests.scripts.browser import Browser, executable, keep
 
+CHROMIUM = executable()
 ROOT = Path(__file__).resolve().parents[2]
+DEAD_LETTERS = sum(job.expected.dead_letter is not None for job in JOBS)
+README_PICTURE = (1200, 1000)
 DEMO_TIMEOUT_S = 240  # on a loaded machine with cold caches
 NEXT_JOB_TIMEOUT_S = 60
+
+# Notes every value that the bar of any job has from now on: a quick job is over before one looks.
+WATCH_BARS = """
+window.bars = [];
+new MutationObserver((changes) => {
+  for (const row of new Set(changes.map((change) => change.target.closest("[data-job]")))) {
+    const bar = row?.querySelector("progress");
+    if (bar) window.bars.push([row.dataset.job, bar.value]);
+  }
+}).observe(document.getElementById("jobs"), { childList: true, subtree: true });
+"""
 
 
 def completed(**scores: float | None) -> dict[str, Any]:
@@ -117,17 +133,23 @@ def test_a_dead_letter_without_a_job_is_shown_by_its_body() -> None:
     assert list(dead_letter_table(letters).columns[0].cells) == ["'score my recordi'", "take"]
 
 
-class RunningDemo:
-    """The demo as a person starts it, in a process group of its own, as a terminal gives it."""
+def test_the_messages_are_what_producers_of_both_generations_send() -> None:
+    bodies = [json.loads(job.body("http://inbox/webhook")) for job in JOBS if not job.raw_body]
+    assert {"webhook_url", "callback_url", "token_id", "video_id"} <= {k for b in bodies for k in b}
+    assert any("배우" in body["s3_textgrid_url"] for body in bodies if "s3_textgrid_url" in body)
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+
+class RunningDemo:
+    """`make demo KEEP=1` as a person has it, in a process group of its own as a terminal gives."""
+
+    def __init__(self, folder: Path) -> None:
         self.output = folder / "output"
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         environment = os.environ | {"TMPDIR": str(self.temporary), "COLUMNS": "130"}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "scripts" / "demo.py"), *arguments],
+                [sys.executable, str(ROOT / "scripts" / "demo.py"), "--keep"],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -139,12 +161,24 @@ class RunningDemo:
     def said(self) -> str:
         return self.output.read_text()
 
-    def wait_for(self, text: str) -> None:
-        def seen() -> bool:
+    def wait_until_kept(self) -> None:
+        def is_kept() -> bool:
             assert self.process.poll() is None, self.said()
-            return text in self.said()
+            return "Ctrl-C ends it all" in self.said()
 
-        wait_until(seen, DEMO_TIMEOUT_S, self.said)
+        wait_until(is_kept, DEMO_TIMEOUT_S, self.said)
+
+    @property
+    def inbox_url(self) -> str:
+        found = re.search(r"The inbox: (\S+)", self.said())
+        assert found is not None
+        return found[1]
+
+    def enqueue_another(self) -> None:
+        """Do as it says one should."""
+        said = self.said()
+        commands = re.findall(r"^  (.+)$", said[said.index("Enqueue one more") :], re.MULTILINE)
+        subprocess.run(["/bin/sh", "-ec", "\n".join(commands[:2])], check=True)
 
     def destroy(self) -> None:
         if self.process.poll() is None:
@@ -161,66 +195,78 @@ def wait_until(
         time.sleep(0.1)
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., RunningDemo]]:
-    started: list[RunningDemo] = []
-
-    def begin(*arguments: str) -> RunningDemo:
-        started.append(RunningDemo(tmp_path, *arguments))
-        return started[-1]
-
-    yield begin
-    for running in started:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    """One demo for all the tests that follow; the last of them ends it."""
+    running = RunningDemo(tmp_path_factory.mktemp("demo"))
+    try:
+        running.wait_until_kept()
+        yield running
+    finally:
         running.destroy()
 
 
-@pytest.mark.timeout(DEMO_TIMEOUT_S + 30)
-def test_it_ends_with_success_when_all_came_out_as_expected(
-    start: Callable[..., RunningDemo],
-) -> None:
-    running = start()
-    code = running.process.wait(DEMO_TIMEOUT_S)
-    said = running.said()
+needs_the_demo = pytest.mark.timeout(DEMO_TIMEOUT_S + NEXT_JOB_TIMEOUT_S + 30)
+
+
+@needs_the_demo
+def test_every_job_comes_out_as_expected(kept: RunningDemo) -> None:
+    said = kept.said()
     assert f"All {len(JOBS)} came out as expected." in said
-    assert code == 0, said
-    for expected in (job.expected.dead_letter for job in JOBS):
-        assert expected is None or re.search(rf"\b{expected}\b", said)
-    assert list(running.temporary.iterdir()) == []
+    codes = {job.expected.dead_letter for job in JOBS} - {None}
+    assert [code for code in codes if not re.search(rf"\b{code}\b", said)] == []
 
 
-@pytest.mark.timeout(DEMO_TIMEOUT_S + NEXT_JOB_TIMEOUT_S + 30)
-def test_kept_it_takes_another_job_and_leaves_nothing_behind_after_ctrl_c(
-    start: Callable[..., RunningDemo],
+@needs_the_demo
+def test_kept_it_takes_another_job_as_it_says(kept: RunningDemo) -> None:
+    with httpx.Client(base_url=kept.inbox_url) as inbox:
+        assert inbox.get("/queue/status").json()["dead_letter"] == DEAD_LETTERS
+        before = {job["job_id"] for job in inbox.get("/jobs").json()["jobs"]}
+        kept.enqueue_another()
+
+        def is_completed() -> bool:
+            jobs = inbox.get("/jobs").json()["jobs"]
+            new = [job["status"] for job in jobs if job["job_id"] not in before]
+            return new == ["completed"]
+
+        wait_until(is_completed, NEXT_JOB_TIMEOUT_S, kept.said)
+
+
+@needs_the_demo
+async def test_in_a_browser_a_real_jobs_bar_moves_and_its_words_appear(
+    kept: RunningDemo, tmp_path: Path
 ) -> None:
-    running = start("--keep")
-    running.wait_for("Ctrl-C ends it all")
-    said = running.said()
-    address = re.search(r"The inbox: (\S+)", said)
-    commands = re.findall(r"^  (.+)$", said[said.index("Enqueue one more") :], re.MULTILINE)
-    assert address is not None
-    inbox = httpx.Client(base_url=address[1])
-    assert "Analysis inbox" in inbox.get("/").text
-    assert inbox.get("/queue/status").json()["dead_letter"] == 3
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    async with Browser.launch(CHROMIUM, tmp_path / "profile") as browser, browser.page() as page:
+        await page.size(*README_PICTURE)
+        await page.open(kept.inbox_url)
+        await page.until("document.querySelector('#connection.live')")
+        await page.evaluate(WATCH_BARS)
+        await asyncio.to_thread(kept.enqueue_another)
+        await page.until("window.bars.at(-1)?.[1] === 100")
+        bars = await page.evaluate("window.bars")
+        (job_id,) = {job_id for job_id, _ in bars}
+        steps = [step for _, step in bars]
+        assert steps == sorted(steps)
+        assert steps[0] < 100
+        await page.evaluate(f"location.hash = 'job={job_id}'")
+        await page.until("document.querySelectorAll('.word').length === 9")
+        assert len(await page.evaluate("document.querySelector('.plot .own').outerHTML")) > 300
 
-    before = len(inbox.get("/jobs").json()["jobs"])
-    subprocess.run(["/bin/sh", "-ec", "\n".join(commands[:2])], check=True)
+        await page.evaluate("location.hash = 'job=lantern-omitted'")
+        await page.until("document.querySelector('.word.omitted')?.textContent.match('lantern')")
+        await page.until("document.querySelector('.plot svg')")
+        assert page.problems == []
+        keep(await page.screenshot(), "inbox")
 
-    def another_completed() -> bool:
-        jobs = inbox.get("/jobs").json()["jobs"]
-        return len(jobs) > before and jobs[-1]["status"] == "completed"
 
-    wait_until(another_completed, NEXT_JOB_TIMEOUT_S, running.said)
-
-    family = psutil.Process(running.process.pid).children(recursive=True)
+@needs_the_demo
+def test_after_ctrl_c_nothing_is_left(kept: RunningDemo) -> None:
+    family = psutil.Process(kept.process.pid).children(recursive=True)
     assert len(family) >= 3  # the inbox, the worker, its analysis processes
-    os.killpg(running.process.pid, signal.SIGINT)
-    assert running.process.wait(60) == 0, running.said()
+    os.killpg(kept.process.pid, signal.SIGINT)
+    assert kept.process.wait(60) == 0, kept.said()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
-    assert list(running.temporary.iterdir()) == []
-
-
-def test_the_messages_are_what_producers_of_both_generations_send() -> None:
-    bodies = [json.loads(job.body("http://inbox/webhook")) for job in JOBS if not job.raw_body]
-    assert {"webhook_url", "callback_url", "token_id", "video_id"} <= {k for b in bodies for k in b}
-    assert any("배우" in body["s3_textgrid_url"] for body in bodies if "s3_textgrid_url" in body)
+    assert list(kept.temporary.iterdir()) == []

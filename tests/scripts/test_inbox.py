@@ -340,7 +340,8 @@ async def test_the_queue_status_counts_messages_and_dead_letters(
     for body in "abc":
         sqs.send_message(QueueUrl=queue, MessageBody=body)
     sqs.send_message(QueueUrl=dead, MessageBody="d")
-    sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=1)
+    for looked_at in (queue, dead):
+        sqs.receive_message(QueueUrl=looked_at, MaxNumberOfMessages=1)
 
     settings = replace(inbox_settings, queue_url=queue)
     async with Running(settings, capsys) as url, aiohttp.ClientSession() as http:

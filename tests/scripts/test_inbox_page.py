@@ -1,9 +1,7 @@
 """The page in a real browser: a job arrives, its bar moves, its words and melody appear."""
 
 import json
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,14 +9,12 @@ import pytest
 import pytest_asyncio
 
 from scripts.inbox import InboxSettings
-from tests.scripts.browser import Browser, Page, executable
+from tests.scripts.browser import Browser, Page, executable, keep
 from tests.scripts.inbox_sender import Running, Sender
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHROMIUM = executable()
-# Where to keep the pictures, to look at them or to renew docs/images: INBOX_SCREENSHOTS=folder.
-KEEP_IN = os.environ.get("INBOX_SCREENSHOTS")
 DESKTOP = (1180, 900)
 PHONE = (390, 844)
 LIVE = "document.querySelector('#connection.live')"
@@ -100,11 +96,6 @@ async def page(browser: Browser, sender: Sender) -> AsyncIterator[Page]:
         await tab.open(sender.url)
         await tab.until(LIVE)
         yield tab
-
-
-def keep(picture: bytes, name: str) -> None:
-    if KEEP_IN:
-        Path(KEEP_IN, f"{name}.png").write_bytes(picture)
 
 
 def row(job_id: str) -> str:
