@@ -25,6 +25,7 @@ from prometheus_client import (
 
 from worker import __version__
 from worker.emf import FLUSH_INTERVAL_S, EmfWriter
+from worker.failures import CODES, Policy
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -40,6 +41,16 @@ NO_CODE: Final = "none"
 
 STAGES: Final = ("wait", "fetch", "decode", "align", "pitch", "score", "deliver", "total")
 """A job's stages in time order; `total` runs from receipt to settlement."""
+
+LOST_REASONS: Final = ("expired", "came_back")
+RESTART_CAUSES: Final = (
+    *("worker_lost", "timeout", "died_idle", "cancelled", "fault", "max_jobs", "max_memory"),
+)
+STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "transport", "refused", "open")
+OPERATIONS: Final = (
+    *("ReceiveMessage", "DeleteMessageBatch", "SendMessage"),
+    *("ChangeMessageVisibility", "ChangeMessageVisibilityBatch"),
+)
 
 STAGE_BUCKETS_S: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
@@ -123,6 +134,29 @@ class Metrics:
             "queue_messages", "Messages in a queue, where METRICS_QUEUE_DEPTH is set.",
             "queue", "state",
         )  # fmt: skip
+
+        self._begin_at_nought()
+
+    def _begin_at_nought(self) -> None:
+        """Make the counters that alerts watch, before anything is counted.
+
+        Prometheus sees no increase in a series that begins at 1: the first of its kind would
+        raise no alert ("Instrumentation", "Avoid missing metrics").
+        """
+        self._settled.labels("completed", NO_CODE)
+        for code, info in CODES.items():
+            if info.policy in (Policy.RETRY, Policy.RETRY_LIMITED):
+                self._settled.labels("retried", str(code))
+            self._settled.labels("dead_lettered", str(code))
+        for reason in LOST_REASONS:
+            self._lost.labels(reason)
+        for cause in RESTART_CAUSES:
+            self._restarts.labels(cause)
+        for status_class in STATUS_CLASSES:
+            self._attempts.labels(status_class)
+        for operation in OPERATIONS:
+            self._calls.labels(operation, "ok")
+            self._calls.labels(operation, "error")
 
     @classmethod
     def for_settings(cls, settings: Settings) -> Metrics:

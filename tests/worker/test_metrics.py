@@ -90,6 +90,16 @@ def test_a_label_that_runs_away_is_counted_as_other() -> None:
     assert value(metrics, "jobs_settled_total", outcome="failed", code="code-0") == 1
 
 
+def test_what_alerts_watch_is_there_at_nought_before_anything_happens() -> None:
+    metrics = Metrics()
+    assert value(metrics, "jobs_settled_total", outcome="dead_lettered", code="timeout") == 0
+    assert value(metrics, "jobs_settled_total", outcome="retried", code="access_denied") == 0
+    assert value(metrics, "leases_lost_total", reason="expired") == 0
+    assert value(metrics, "child_restarts_total", cause="worker_lost") == 0
+    assert value(metrics, "webhook_attempts_total", status_class="5xx") == 0
+    assert value(metrics, "sqs_calls_total", operation="ReceiveMessage", result="error") == 0
+
+
 def test_memory_stays_flat_over_many_jobs() -> None:
     metrics = Metrics(emf=EmfWriter(io.StringIO()))
     for _ in range(200):
