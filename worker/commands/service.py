@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,8 @@ def run(
     ] = False,
 ) -> None:
     """Take jobs from the queue until SIGTERM."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_before_start)
     from worker import logs, service
     from worker.settings import SettingsError
 
@@ -51,3 +54,8 @@ def process(
     settings = load_settings()
     logs.configure(settings, stream=sys.stderr)
     raise typer.Exit(asyncio.run(replay.process_file(settings, job)))
+
+
+def _stop_before_start(number: int, _frame: object) -> None:
+    """A stop while the program is still loading: nothing was received, so all is settled."""
+    raise SystemExit(0)
