@@ -31,6 +31,7 @@ class Fleet:
     bad_exits: list[int] = field(default_factory=list)
     """Exit codes, other than 0, of workers that were stopped by SIGTERM."""
     _stopping: set[int] = field(default_factory=set)
+    _logs: dict[int, Path] = field(default_factory=dict)
     _started: int = 0
 
     def keep_up(self) -> None:
@@ -46,7 +47,8 @@ class Fleet:
 
     def _start(self) -> None:
         self._started += 1
-        with (self.folder / f"worker-{self._started}.log").open("wb") as log:
+        path = self.folder / f"worker-{self._started}.log"
+        with path.open("wb") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "worker", "run"],
                 cwd=self.folder,
@@ -56,6 +58,7 @@ class Fleet:
                 stderr=subprocess.STDOUT,
             )
         self.workers.append(worker)
+        self._logs[worker.pid] = path
         self.pids.add(worker.pid)
 
     def note_children(self) -> None:
@@ -80,10 +83,17 @@ class Fleet:
                 draw.choice(children).kill()
 
     def stop_worker(self, draw: random.Random) -> None:
-        """Ask one worker to stop, as a deployment does."""
-        candidates = [w for w in self.workers if w.pid not in self._stopping]
+        """Ask one worker that takes jobs to stop, as a deployment does."""
+        candidates = [
+            worker
+            for worker in self.workers
+            if worker.pid not in self._stopping and self._is_ready(worker)
+        ]
         if candidates:
             self._stop(draw.choice(candidates))
+
+    def _is_ready(self, worker: subprocess.Popen[bytes]) -> bool:
+        return b'"event":"ready"' in self._logs[worker.pid].read_bytes()
 
     def _stop(self, worker: subprocess.Popen[bytes]) -> None:
         self._stopping.add(worker.pid)
