@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from worker import logs
@@ -223,7 +223,9 @@ class Pipeline:
         progress: Progress,
         on_started: Callable[[], None],
     ) -> bytes:
-        key = cache_key(task.handler.job_type, task.handler.version(), inputs, _options_of(request))
+        key = cache_key(
+            task.handler.job_type, task.handler.version(), inputs, _options_of(request, inputs)
+        )
         if (kept := await self._cached(key)) is not None:
             log.info("result_from_cache", key=key[:12])
             return kept
@@ -297,10 +299,16 @@ class Pipeline:
             self._metrics.job_duration(stage, time.monotonic() - started)
 
 
-def _options_of(request: Any) -> str:
+def _options_of(request: Any, inputs: Mapping[str, bytes]) -> str:
     """What of a request decides the result beside the inputs themselves."""
-    named = vars(request) if hasattr(request, "__dict__") else {}
-    return repr(sorted((k, v) for k, v in named.items() if not isinstance(v, bytes)))
+    if is_dataclass(request):
+        named = {field.name: getattr(request, field.name) for field in fields(request)}
+    elif hasattr(request, "__dict__"):
+        named = vars(request)
+    else:
+        return repr(request)
+    hashed = {id(data) for data in inputs.values()}
+    return repr(sorted((name, value) for name, value in named.items() if id(value) not in hashed))
 
 
 @contextmanager

@@ -74,7 +74,9 @@ def bucket(account: Account) -> str:
 def worker(
     module_launch: Launch, module_gateway: Gateway, queue: TestQueue, bucket: str
 ) -> WorkerProcess:
-    return module_launch(queue.url, endpoint=module_gateway.url, default_bucket=bucket)
+    return module_launch(
+        queue.url, endpoint=module_gateway.url, default_bucket=bucket, metrics_queue_depth=True
+    )
 
 
 @pytest.fixture
@@ -174,3 +176,25 @@ def test_webhooks_that_fail_end_as_dead_letters_that_status_and_list_name(
     assert (letter["code"], letter["cause"]) == ("retries_exhausted", "webhook_unavailable")
     assert letter["told"] is False
     assert person.types("dlq", "purge", "--all", "--text", job.job_id, "--yes").returncode == 0
+
+
+def test_what_the_dashboard_shows_is_there_after_a_job(
+    worker: WorkerProcess, gateway: Gateway, queue: TestQueue, inbox: Inbox
+) -> None:
+    job = Script(inbox, "counted")
+    job.send(queue)
+    inbox.wait(job.job_id, "analysis.completed", within_s=60)
+    worker.wait_for_log("job_done", job_id=job.job_id, outcome="completed")
+    stages = "analysis_worker_job_stage_duration_seconds_count"
+    assert worker.metric(stages, stage="total") >= 1
+    assert worker.metric(stages, stage="deliver") >= 1
+    assert worker.metric("analysis_worker_queue_lag_seconds_count", queue=queue.name) >= 1
+    wait_for(
+        lambda: worker.metric("analysis_worker_events_delivered_total", sink="webhook"),
+        within_s=10,
+        what="delivered event",
+    )
+    name = "analysis_worker_queue_messages"
+    _, text = worker.ask("/metrics")
+    assert f'{name}{{queue="{queue.name}",state="visible"}}' in text
+    assert f'{name}{{queue="{queue.name}-dlq",state="visible"}}' in text
