@@ -12,6 +12,12 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+import worker.webhook
+from worker.resolver import Resolver
+from worker.secrets import WebhookKeys
+from worker.settings import Settings
+from worker.webhook import WebhookSender
+
 
 @dataclass(frozen=True)
 class Received:
@@ -162,3 +168,29 @@ class MetricsDouble:
 def attempt_metrics() -> MetricsDouble:
     """What the sender counts."""
     return MetricsDouble()
+
+
+OpenSender = Callable[..., Awaitable[WebhookSender]]
+
+
+@pytest_asyncio.fixture
+async def open_sender(attempt_metrics: MetricsDouble) -> AsyncIterator[OpenSender]:
+    """Make a sender for local consumers: settings by name, and `keys`, `resolver`."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            *, keys: WebhookKeys | None = None, resolver: Resolver | None = None, **options: Any
+        ) -> WebhookSender:
+            usual = {"webhook_allow_private": True, "webhook_timeout_s": 5, "_env_file": None}
+            settings = Settings(queue_url="https://sqs.test/q", **(usual | options))
+            return await stack.enter_async_context(
+                WebhookSender(settings, keys, attempt_metrics, resolver=resolver)
+            )
+
+        yield start
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the attempts of one delivery follow each other closely."""
+    monkeypatch.setattr(worker.webhook, "ATTEMPT_TIMES_S", (0.0, 0.01, 0.03))

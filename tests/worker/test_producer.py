@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
-import numpy as np
 import pytest
-import soundfile
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
 
 import worker.producer
-from analysis.audio import Recording
 from analysis.errors import AudioError
+from tests.worker.tones import encoded
 from worker.contract import AnalysisJob
 from worker.outgoing import (
-    MAX_BATCH,
-    MAX_MESSAGE_BYTES,
     Envelope,
     JobRefused,
-    OutgoingMessage,
-    batches,
-    compose,
 )
 from worker.producer import AsyncJobProducer, JobProducer, SendReport
-from worker.uploads import prepare
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 JOB = {
@@ -153,10 +142,6 @@ def test_fifo_jobs_stand_for_themselves_unless_told_otherwise(fifo: str, call: S
     assert second["Attributes"]["MessageDeduplicationId"] == "again"
 
 
-def test_a_standard_queue_gets_no_fifo_ids(queue: str) -> None:
-    assert "MessageGroupId" not in compose(JOB, is_fifo=False).arguments()
-
-
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
@@ -191,55 +176,10 @@ def test_a_job_that_no_worker_would_take_is_not_sent(
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "envelope",
-    [
-        Envelope(job_type=""),
-        Envelope(job_type="a b"),
-        Envelope(traceparent="garbage"),
-        Envelope(group_id="한"),
-        Envelope(deduplication_id="x" * 129),
-    ],
-)
-def test_an_envelope_that_sqs_would_refuse_is_not_sent(envelope: Envelope) -> None:
-    with pytest.raises(JobRefused):
-        compose(JOB, is_fifo=True, envelope=envelope)
-
-
 def test_a_message_over_the_limit_is_refused_before_it_is_sent(queue: str) -> None:
     with pytest.raises(JobRefused, match="1,048,576"):
         JobProducer(queue).send({**JOB, "notes": "안" * 400_000})
     assert received(queue) == []
-
-
-def test_the_limit_counts_body_and_attributes_to_the_byte() -> None:
-    padding = (
-        MAX_MESSAGE_BYTES - compose({**JOB, "timestamp": 1, "pad": ""}, is_fifo=False).size_bytes
-    )
-    full = compose({**JOB, "timestamp": 1, "pad": "x" * padding}, is_fifo=False)
-    assert full.size_bytes == MAX_MESSAGE_BYTES
-    attributes = sum(
-        len(name) + len(value["DataType"]) + len(value["StringValue"])
-        for name, value in full.arguments()["MessageAttributes"].items()
-    )
-    assert len(full.body.encode()) + attributes == MAX_MESSAGE_BYTES
-    with pytest.raises(JobRefused):
-        compose({**JOB, "timestamp": 1, "pad": "x" * (padding + 1)}, is_fifo=False)
-
-
-@given(st.text())
-def test_every_text_goes_through_sqs_s_alphabet_unharmed(text: str) -> None:
-    """Amazon SQS API Reference, SendMessage: #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD …"""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return
-    body = compose({**JOB, "note": text}, is_fifo=False).body
-    assert all(
-        c in "\t\n\r" or 0x20 <= ord(c) <= 0xD7FF or 0xE000 <= ord(c) <= 0xFFFD or ord(c) > 0xFFFF
-        for c in body
-    )
-    assert json.loads(body)["note"] == text
 
 
 # --- many jobs
@@ -269,20 +209,6 @@ def test_a_refused_job_holds_up_no_other(queue: str) -> None:
 
 def test_no_jobs_are_no_call(queue: str) -> None:
     assert JobProducer(queue).send_many([]) == SendReport((), ())
-
-
-def test_large_jobs_share_a_batch_only_up_to_its_limit() -> None:
-    big = [compose(job(number, note="x" * 400_000), is_fifo=False) for number in range(5)]
-    assert [len(batch) for batch in batches(big)] == [2, 2, 1]
-
-
-@given(st.lists(st.integers(min_value=1, max_value=MAX_MESSAGE_BYTES), max_size=40))
-def test_no_batch_is_ever_too_long_or_too_large(sizes: list[int]) -> None:
-    messages = [OutgoingMessage(str(n), "x" * size, {}) for n, size in enumerate(sizes)]
-    found = list(batches(messages))
-    assert [message for batch in found for message in batch] == messages
-    assert all(0 < len(batch) <= MAX_BATCH for batch in found)
-    assert all(sum(message.size_bytes for message in batch) <= MAX_MESSAGE_BYTES for batch in found)
 
 
 class Moody:
@@ -382,72 +308,6 @@ def test_a_queue_that_is_not_there_is_an_error(moto_endpoint: str) -> None:
 
 
 # --- recordings
-
-
-def tone(seconds: float = 2.0, rate: int = 44_100, channels: int = 1) -> np.ndarray:
-    t = np.arange(int(seconds * rate)) / rate
-    wave = 0.4 * np.sin(2 * np.pi * 220 * t) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * t))
-    return np.column_stack([wave * (1 - 0.2 * n) for n in range(channels)])
-
-
-def encoded(format_name: str, subtype: str, **options: Any) -> bytes:
-    rate = options.get("rate", 44_100)
-    file = io.BytesIO()
-    soundfile.write(file, tone(**options), rate, format=format_name, subtype=subtype)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("format_name", "subtype"),
-    [
-        ("WAV", "PCM_16"),
-        ("WAV", "PCM_24"),
-        ("WAV", "PCM_U8"),
-        ("WAVEX", "PCM_16"),
-    ],
-)
-@pytest.mark.parametrize("channels", [1, 2])
-def test_integer_samples_become_flac_and_sound_the_same_to_the_worker(
-    format_name: str, subtype: str, channels: int
-) -> None:
-    data = encoded(format_name, subtype, channels=channels)
-    upload = prepare(data)
-    assert upload.is_shrunk
-    assert (upload.extension, upload.content_type) == ("flac", "audio/flac")
-    assert len(upload.data) < 0.9 * len(data)
-    heard, sent = Recording.from_bytes(data), Recording.from_bytes(upload.data)
-    assert np.array_equal(heard.samples, sent.samples)
-    assert upload.duration_s == pytest.approx(2.0, abs=0.01)
-    assert upload.source_sha256 == hashlib.sha256(data).hexdigest()
-    assert upload.sha256 == hashlib.sha256(upload.data).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("format_name", "subtype", "extension"),
-    [
-        ("WAV", "FLOAT", "wav"),
-        ("WAV", "PCM_32", "wav"),
-        ("WAV", "ULAW", "wav"),
-        ("FLAC", "PCM_16", "flac"),
-        ("OGG", "VORBIS", "ogg"),
-        ("MP3", "MPEG_LAYER_III", "mp3"),
-    ],
-)
-def test_what_flac_cannot_hold_or_is_packed_already_stays_as_it_came(
-    format_name: str, subtype: str, extension: str
-) -> None:
-    data = encoded(format_name, subtype)
-    upload = prepare(data)
-    assert not upload.is_shrunk
-    assert upload.data == data
-    assert upload.extension == extension
-
-
-def test_noise_that_flac_does_not_shrink_stays_as_it_came() -> None:
-    file = io.BytesIO()
-    noise = np.random.default_rng(1).integers(-32768, 32767, 44_100, dtype=np.int16)
-    soundfile.write(file, noise, 44_100, format="WAV", subtype="PCM_16")
-    assert prepare(file.getvalue()).data == file.getvalue()
 
 
 def test_a_recording_is_put_with_its_hash_and_its_job_is_sent(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gzip
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import repeat
@@ -14,7 +13,6 @@ from typing import Any
 
 import orjson
 import pytest
-import pytest_asyncio
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -23,9 +21,7 @@ from worker import __version__
 from worker.contract import Addressee, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
 from worker.secrets import WebhookKeys
-from worker.settings import Settings
 from worker.signing import parse_keys
-from worker.transport import MAX_ANSWER_BYTES, MAX_RETRY_AFTER_S, retry_after_s
 from worker.webhook import ATTEMPT_TIMES_S, Verdict, WebhookSender, verdict
 
 OLD_KEY = "whsec_" + base64.b64encode(b"o" * 32).decode()
@@ -42,37 +38,6 @@ EVENT = build_event(
 )
 
 OpenSender = Callable[..., Awaitable[WebhookSender]]
-
-
-def settings(**options: Any) -> Settings:
-    return Settings(
-        queue_url="https://sqs.test/q",
-        **{"webhook_allow_private": True, "webhook_timeout_s": 5, "_env_file": None} | options,
-    )
-
-
-@pytest_asyncio.fixture
-async def open_sender(attempt_metrics: Any) -> AsyncIterator[OpenSender]:
-    """Make a sender: settings by name, and `keys`, `resolver`, `ssl_context`."""
-    opened: list[WebhookSender] = []
-
-    async def start(
-        *, keys: WebhookKeys | None = None, resolver: Any = None, **options: Any
-    ) -> WebhookSender:
-        sender = WebhookSender(settings(**options), keys, attempt_metrics, resolver=resolver)
-        await sender.__aenter__()
-        opened.append(sender)
-        return sender
-
-    yield start
-    for sender in opened:
-        await sender.__aexit__(None, None, None)
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the attempts of one delivery follow each other closely."""
-    monkeypatch.setattr(worker.webhook, "ATTEMPT_TIMES_S", (0.0, 0.01, 0.03))
 
 
 def event(number: int) -> Event:
@@ -296,37 +261,6 @@ async def test_a_long_retry_after_is_left_to_the_queue(
         assert len(consumer.received) == 1
 
 
-NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("0", 0),
-        (" 30 ", 30),
-        ("3601", MAX_RETRY_AFTER_S),
-        ("9" * 400, MAX_RETRY_AFTER_S),
-        ("-5", None),
-        ("1.5", None),
-        ("soon", None),
-        ("٣", None),
-        ("Wed, 21 Oct 2026 07:28:30 GMT", 30),
-        ("Wed, 21 Oct 2026 07:28:30", 30),
-        ("Wednesday, 21-Oct-26 07:28:30 GMT", 30),
-        ("Wed Oct 21 07:28:30 2026", 30),
-        ("Wed, 21 Oct 2026 07:27:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER_S),
-        ("Fri, 99 Foo 2026", None),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_a_date(
-    header: str | None, seconds: float | None
-) -> None:
-    assert retry_after_s(header, NOW) == seconds
-
-
 def test_the_attempts_follow_the_timetable_with_jitter() -> None:
     assert ATTEMPT_TIMES_S == (0.0, 1.0, 5.0)
     second = [worker.webhook._pause_s(1, None) for _ in range(200)]
@@ -336,283 +270,6 @@ def test_the_attempts_follow_the_timetable_with_jitter() -> None:
     assert worker.webhook._pause_s(1, 4.0) == 4.0
 
 
-# --- consumers that misbehave
-
-
-async def swallow(reader: asyncio.StreamReader) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-
-
-async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await asyncio.Event().wait()
-
-
-async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await swallow(reader)
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:
-        writer.write(b".")
-        await writer.drain()
-        await asyncio.sleep(0.01)
-
-
-async def drips_headers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await swallow(reader)
-    writer.write(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        writer.write(b"X: y\r\n")
-        await writer.drain()
-        await asyncio.sleep(0.05)
-
-
-async def cuts_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await swallow(reader)
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-    await writer.drain()
-
-
-async def speaks_no_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await swallow(reader)
-    writer.write(b"220 mail.example.com ESMTP\r\n")
-    await writer.drain()
-
-
-async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await swallow(reader)
-
-
-async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await swallow(reader)
-    writer.transport.abort()
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(
-    ("behaviour", "reason"),
-    [
-        (never_answers, "did not answer within 0.2 s"),
-        (drips, "did not answer within 0.2 s"),
-        (drips_headers, "did not answer within 0.2 s"),
-        (cuts_off, "closed the connection"),
-        (speaks_no_http, "no HTTP"),
-        (says_nothing, "closed the connection"),
-        (resets, "connection"),
-    ],
-)
-async def test_a_consumer_that_misbehaves_is_tried_thrice_and_no_longer_than_the_timeout(
-    behaviour: Any,
-    reason: str,
-    open_raw_consumer: Any,
-    open_sender: OpenSender,
-    attempt_metrics: Any,
-) -> None:
-    url = await open_raw_consumer(behaviour)
-    sender = await open_sender(webhook_timeout_s=0.2)
-    started = time.monotonic()
-    with pytest.raises(JobFailure, match=reason) as raised:
-        await sender.deliver(url, EVENT)
-    assert raised.value.code is ErrorCode.WEBHOOK_UNAVAILABLE
-    assert time.monotonic() - started < 2.5
-    assert attempt_metrics.attempts == ["transport"] * 3
-
-
-@pytest.mark.usefixtures("quick")
-async def test_nobody_there_is_a_transport_error(
-    open_sender: OpenSender, unused_tcp_port: int
-) -> None:
-    with pytest.raises(JobFailure, match="refused the connection") as raised:
-        await (await open_sender()).deliver(f"http://127.0.0.1:{unused_tcp_port}/", EVENT)
-    assert raised.value.code is ErrorCode.WEBHOOK_UNAVAILABLE
-
-
-async def test_no_more_than_64_kb_of_an_answer_is_read(
-    open_raw_consumer: Any, open_sender: OpenSender
-) -> None:
-    written = 0
-
-    async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal written
-        await swallow(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
-        while True:
-            writer.write(b"." * 65536)
-            await writer.drain()
-            written += 65536
-
-    await (await open_sender()).deliver(await open_raw_consumer(floods), EVENT)
-    # What lies in the sockets' buffers was written and never read.
-    assert written < MAX_ANSWER_BYTES + 16 * 2**20
-
-
-async def test_a_packed_answer_is_not_unpacked(
-    open_consumer: Any, open_sender: OpenSender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bomb = gzip.compress(b"\0" * 20_000_000)
-    assert len(bomb) < MAX_ANSWER_BYTES
-
-    async def explode(request: web.Request) -> web.Response:
-        assert request.headers["Accept-Encoding"] == "identity"
-        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
-
-    def unpacked(*_: object) -> None:
-        raise AssertionError("an answer was unpacked")
-
-    monkeypatch.setattr("zlib.decompressobj", unpacked)
-    consumer = await open_consumer(handler=explode)
-    await (await open_sender()).deliver(consumer.url, EVENT)
-    assert len(consumer.received) == 1
-
-
-# --- the guard at work
-
-
-async def test_a_refused_url_is_never_dialled(
-    open_consumer: Any, open_sender: OpenSender, attempt_metrics: Any
-) -> None:
-    consumer = await open_consumer()
-    sender = await open_sender(webhook_allow_private=False, webhook_allow_http=True)
-    for attempt in (sender.check(consumer.url), sender.deliver(consumer.url, EVENT)):
-        with pytest.raises(JobFailure) as raised:
-            await attempt
-        assert raised.value.code is ErrorCode.URL_REFUSED
-    assert not await sender.attempt(consumer.url, EVENT)
-    assert not consumer.received
-    assert attempt_metrics.attempts == ["refused", "refused"]
-
-
-async def test_a_name_that_rebinds_to_loopback_after_the_check_wins_nothing(
-    open_consumer: Any, open_sender: OpenSender
-) -> None:
-    consumer = await open_consumer()
-    answers = iter([("93.184.215.14",), ("127.0.0.1",)])
-
-    async def rebinding(host: str, port: int) -> tuple[str, ...]:
-        return next(answers)
-
-    sender = await open_sender(
-        webhook_allow_private=False, webhook_allow_http=True, resolver=rebinding
-    )
-    url = f"http://rebinding.attacker.test:{consumer.port}/hook"
-    await sender.check(url)
-    with pytest.raises(JobFailure, match="loopback") as raised:
-        await sender.deliver(url, EVENT)
-    assert raised.value.code is ErrorCode.URL_REFUSED
-    assert not consumer.received
-
-
-async def test_the_address_that_was_checked_is_the_one_that_is_dialled(
-    open_consumer: Any, open_sender: OpenSender
-) -> None:
-    consumer = await open_consumer()
-    asked: list[str] = []
-
-    async def once(host: str, port: int) -> tuple[str, ...]:
-        asked.append(host)
-        assert len(asked) == 1, "a second look-up is what a rebinding name waits for"
-        return ("127.0.0.1",)
-
-    sender = await open_sender(resolver=once)
-    await sender.deliver(f"http://consumer.example.com:{consumer.port}/hook", EVENT)
-    assert asked == ["consumer.example.com"]
-    assert consumer.received[0].headers["Host"] == f"consumer.example.com:{consumer.port}"
-
-
-async def test_a_dead_first_address_costs_no_delivery(
-    open_consumer: Any, open_sender: OpenSender
-) -> None:
-    consumer = await open_consumer()
-
-    async def two(host: str, port: int) -> tuple[str, ...]:
-        return ("127.0.0.9", "127.0.0.1")  # nobody listens on the first
-
-    sender = await open_sender(resolver=two)
-    await sender.deliver(f"http://consumer.example.com:{consumer.port}/hook", EVENT)
-    assert len(consumer.received) == 1
-
-
-@pytest.mark.usefixtures("quick")
-async def test_a_name_that_does_not_resolve_is_tried_again(
-    open_consumer: Any, open_sender: OpenSender
-) -> None:
-    consumer = await open_consumer()
-    failures = [OSError(-3, "Temporary failure in name resolution")]
-
-    async def flaky(host: str, port: int) -> tuple[str, ...]:
-        if failures:
-            raise failures.pop()
-        return ("127.0.0.1",)
-
-    sender = await open_sender(resolver=flaky)
-    await sender.deliver(f"http://consumer.example.com:{consumer.port}/hook", EVENT)
-    assert len(consumer.received) == 1
-
-
-async def test_a_check_ends_although_the_name_server_does_not_answer(
-    open_sender: OpenSender,
-) -> None:
-    async def never(host: str, port: int) -> tuple[str, ...]:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    sender = await open_sender(resolver=never, webhook_timeout_s=0.1)
-    with pytest.raises(JobFailure, match=r"not resolved within 0\.1 s") as raised:
-        await sender.check("https://consumer.example.com/")
-    assert raised.value.code is ErrorCode.WEBHOOK_UNAVAILABLE
-
-
-# --- connections
-
-
-async def test_a_kept_connection_that_the_consumer_closes_costs_no_attempt(
-    open_raw_consumer: Any, open_sender: OpenSender, attempt_metrics: Any
-) -> None:
-    served = 0
-
-    async def closes_on_the_second(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        nonlocal served
-        await swallow(reader)
-        served += 1
-        await reader.readexactly(len(EVENT.body))
-        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-        await writer.drain()
-        await swallow(reader)  # and goes away without a word
-
-    url = await open_raw_consumer(closes_on_the_second)
-    sender = await open_sender()
-    await sender.deliver(url, EVENT)
-    await sender.deliver(url, EVENT)
-    assert served == 2
-    assert attempt_metrics.attempts == ["2xx", "2xx"]
-
-
-async def test_a_consumer_that_closes_after_each_answer_is_served(
-    open_consumer: Any, open_sender: OpenSender
-) -> None:
-    async def closes(request: web.Request) -> web.Response:
-        answer = web.Response()
-        answer.force_close()
-        return answer
-
-    consumer = await open_consumer(handler=closes)
-    sender = await open_sender()
-    for number in range(3):
-        await sender.deliver(consumer.url, event(number))
-    assert len({got.peer_port for got in consumer.received}) == 3
-    assert sender._exchanger.connections.idle_count == 0
-
-
-async def test_no_more_connections_stay_open_than_were_asked_for(
-    open_consumer: Any, open_sender: OpenSender
-) -> None:
-    sender = await open_sender(delivery_concurrency=2)
-    consumers = [await open_consumer() for _ in range(6)]
-    for consumer in consumers:
-        await sender.deliver(consumer.url, EVENT)
-    assert sender._exchanger.connections.idle_count == 4, "two for each place"
-
-
 @pytest.mark.parametrize("traceparent", ["x\r\nHost: evil", "안녕", "", "00-1-1-01"])
 async def test_a_trace_context_that_is_none_is_not_sent(
     traceparent: str, open_consumer: Any, open_sender: OpenSender
@@ -620,39 +277,6 @@ async def test_a_trace_context_that_is_none_is_not_sent(
     consumer = await open_consumer()
     await (await open_sender()).deliver(consumer.url, EVENT, traceparent=traceparent)
     assert "traceparent" not in consumer.received[0].headers
-
-
-# Every number of steps of the event loop at which a delivery can be cut off, and more than enough.
-@pytest.mark.parametrize("is_tls", [False, True], ids=["http", "https"])
-async def test_a_delivery_cut_off_at_any_moment_leaves_no_connection_behind(
-    is_tls: bool, open_raw_consumer: Any, open_sender: OpenSender
-) -> None:
-    open_sockets = 0
-
-    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal open_sockets
-        open_sockets += 1
-        try:
-            while await reader.read(65536):
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                await writer.drain()
-        finally:
-            open_sockets -= 1
-
-    url = await open_raw_consumer(answers)
-    if is_tls:  # the server answers a TLS greeting with plain text: cut off before or after that
-        url = url.replace("http://", "https://")
-    sender = await open_sender(delivery_concurrency=1)
-    for steps in range(150):
-        delivery = asyncio.create_task(sender.deliver(url, EVENT))
-        for _ in range(steps % 75):
-            await asyncio.sleep(0)
-        delivery.cancel()
-        await asyncio.gather(delivery, return_exceptions=True)
-    async with asyncio.timeout(10):
-        while open_sockets > sender._exchanger.connections.idle_count:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    assert sender._bulkhead.in_flight == 0
 
 
 # --- keys
@@ -680,6 +304,10 @@ async def test_a_refused_signature_has_the_keys_read_anew_before_the_last_try(
 
 
 # --- best effort
+
+
+async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
 
 
 async def test_progress_is_tried_once_and_never_raises(

@@ -4,45 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from itertools import chain, repeat
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 import worker.breaker
 import worker.webhook
 from worker.contract import Addressee, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
-from worker.settings import Settings
 from worker.webhook import WebhookSender
 
 OpenSender = Callable[..., Awaitable[WebhookSender]]
 
 
-@pytest_asyncio.fixture
-async def open_sender(attempt_metrics: Any) -> AsyncIterator[OpenSender]:
-    opened: list[WebhookSender] = []
-
-    async def start(**options: Any) -> WebhookSender:
-        usual = {"webhook_allow_private": True, "webhook_timeout_s": 30, "_env_file": None}
-        sender = WebhookSender(
-            Settings(queue_url="https://sqs.test/q", **(usual | options)), None, attempt_metrics
-        )
-        await sender.__aenter__()
-        opened.append(sender)
-        return sender
-
-    yield start
-    for sender in opened:
-        await sender.__aexit__(None, None, None)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.webhook, "ATTEMPT_TIMES_S", (0.0, 0.01, 0.03))
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def event(number: int) -> Event:
@@ -83,7 +61,7 @@ async def test_one_of_three_hangs_and_the_other_two_lose_no_throughput(
         await open_consumer(handler=lambda request: answers_after(0.02, request)) for _ in range(2)
     ]
     hanging = await open_consumer(handler=lambda request: answers_after(3600, request))
-    sender = await open_sender()
+    sender = await open_sender(webhook_timeout_s=30)
 
     async def serve_the_good() -> float:
         started = time.monotonic()
@@ -116,7 +94,7 @@ async def test_a_consumer_that_begins_to_hang_costs_the_others_no_time_out(
 
     stuck = await open_consumer(handler=healthy_then_stuck)
     good = await open_consumer(handler=lambda request: answers_after(0.005, request))
-    sender = await open_sender(delivery_concurrency=8)
+    sender = await open_sender(delivery_concurrency=8, webhook_timeout_s=30)
     everyone = (stuck.url, good.url)
     await asyncio.gather(*(outcome(sender, url, n) for n in range(40) for url in everyone))
     stopped.set()
@@ -153,7 +131,7 @@ async def test_a_consumer_alone_is_served_by_every_place(
     open_consumer: Any, open_sender: OpenSender
 ) -> None:
     consumer = await open_consumer(handler=lambda request: answers_after(0.05, request))
-    sender = await open_sender(delivery_concurrency=16)
+    sender = await open_sender(delivery_concurrency=16, webhook_timeout_s=30)
     outcomes = await asyncio.gather(*(outcome(sender, consumer.url, n) for n in range(160)))
     assert set(outcomes) == {"taken"}
     assert consumer.most_at_once == 16
@@ -177,7 +155,7 @@ async def test_a_failing_consumer_is_left_alone_and_then_tried_once(
 ) -> None:
     monkeypatch.setattr(worker.breaker, "FIRST_PAUSE_S", 0.3)
     consumer = await open_consumer(answers=chain(repeat(500, 5), repeat(200)))
-    sender = await open_sender()
+    sender = await open_sender(webhook_timeout_s=30)
     assert await outcome(sender, consumer.url, 1) == "later"
     assert await outcome(sender, consumer.url, 2) == "later"
     assert len(consumer.received) == 5
@@ -197,7 +175,7 @@ async def test_a_consumer_that_refuses_events_opens_no_breaker(
     open_consumer: Any, open_sender: OpenSender
 ) -> None:
     consumer = await open_consumer(answers=chain(repeat(400, 20), [200]))
-    sender = await open_sender()
+    sender = await open_sender(webhook_timeout_s=30)
     for number in range(10):
         with pytest.raises(JobFailure) as raised:
             await sender.deliver(consumer.url, event(number))
@@ -209,7 +187,7 @@ async def test_one_consumer_s_breaker_is_no_other_s(
     open_consumer: Any, open_sender: OpenSender
 ) -> None:
     bad, good = await open_consumer(answers=repeat(503)), await open_consumer()
-    sender = await open_sender()
+    sender = await open_sender(webhook_timeout_s=30)
     for number in range(4):
         assert await outcome(sender, bad.url, number) == "later"
     assert await outcome(sender, good.url, 5) == "taken"
@@ -219,7 +197,7 @@ async def test_the_pace_of_one_consumer_is_kept_and_is_no_other_s(
     open_consumer: Any, open_sender: OpenSender
 ) -> None:
     paced, other = await open_consumer(), await open_consumer()
-    sender = await open_sender(webhook_max_rps=20)
+    sender = await open_sender(webhook_max_rps=20, webhook_timeout_s=30)
     await asyncio.gather(*(outcome(sender, paced.url, number) for number in range(8)))
     times = [got.at_s for got in paced.received]
     assert times[-1] - times[0] >= 7 / 20 - 0.02
@@ -240,7 +218,7 @@ async def test_a_delivery_that_is_cut_off_gives_its_place_back(
         return 200
 
     consumer = await open_consumer(handler=holds_the_first)
-    sender = await open_sender(delivery_concurrency=1)
+    sender = await open_sender(delivery_concurrency=1, webhook_timeout_s=30)
     stuck = asyncio.create_task(sender.deliver(consumer.url, event(1)))
     await asyncio.wait_for(held.wait(), 5)
     stuck.cancel()
@@ -251,7 +229,7 @@ async def test_a_delivery_that_is_cut_off_gives_its_place_back(
 
 async def test_progress_gives_way_to_results(open_consumer: Any, open_sender: OpenSender) -> None:
     consumer = await open_consumer(handler=lambda request: answers_after(0.2, request))
-    sender = await open_sender(delivery_concurrency=2)
+    sender = await open_sender(delivery_concurrency=2, webhook_timeout_s=30)
     result = asyncio.create_task(outcome(sender, consumer.url, 1))
     await until(lambda: consumer.at_once == 1)
     assert not await sender.attempt(consumer.url, event(2))
