@@ -317,12 +317,9 @@ class Consumer:
                 outcome, code = await self._work_and_settle(work)
             except (asyncio.CancelledError, LeaseLost):
                 outcome, code = await self._after_a_cut(work), None
-            log.info(
-                "job_done",
-                outcome=outcome,
-                code=code,
-                duration_ms=round((time.monotonic() - started) * 1000),
-            )
+            took_s = time.monotonic() - started
+            self._metrics.job_duration("total", took_s)
+            log.info("job_done", outcome=outcome, code=code, duration_ms=round(took_s * 1000))
 
     async def _work_and_settle(self, work: _Work) -> tuple[str, str | None]:
         def scored() -> None:

@@ -62,9 +62,9 @@ def _reasons(
 
 
 def _own_attributes(message: Message, places: int) -> Attributes:
-    """The producer's own attributes, as far as there are places: job_type and traceparent first."""
-    first = {"job_type": 0, "traceparent": 1}
-    names = sorted(message.raw_attributes, key=lambda name: (first.get(name, 2), name))
+    """The producer's own attributes, as far as there are places: those that we read come first."""
+    first = {"job_type": 0, "redrive_history": 1, "traceparent": 2}
+    names = sorted(message.raw_attributes, key=lambda name: (first.get(name, 3), name))
     own: Attributes = {}
     for name in names[: max(0, places)]:
         raw: Mapping[str, str] = message.raw_attributes[name]

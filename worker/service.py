@@ -16,6 +16,7 @@ from worker.consumer import Consumer
 from worker.core import WarmUpError, open_analysts, open_core
 from worker.ecs import TaskProtection
 from worker.failures import ErrorCode, classify
+from worker.fleet import report_depths
 from worker.health import HealthServer
 from worker.intake import Intake
 from worker.lease import LeaseKeeper
@@ -146,6 +147,8 @@ async def _serve(
             until_empty=options.until_empty,
         )
         state.consumer = consumer
+        if settings.metrics_queue_depth:
+            _report_depths(stack, clients, queues, metrics)
         _reload_on_hangup(stack, intake, core.pool)
 
         def stopping() -> None:
@@ -211,6 +214,16 @@ async def _open_queues(
 def _is_missing(error: ClientError) -> bool:
     code = str(error.response.get("Error", {}).get("Code", ""))
     return "NonExistentQueue" in code or "QueueDoesNotExist" in code
+
+
+def _report_depths(
+    stack: AsyncExitStack, clients: AwsClients, queues: list[Queue], metrics: Metrics
+) -> None:
+    """Export the depths of the queues, and of their dead-letter queues, until the stack ends."""
+    dead = {queue.dead_letter_url for queue in queues if queue.dead_letter_url}
+    urls = [*(queue.url for queue in queues), *sorted(dead)]
+    task = asyncio.create_task(report_depths(clients.sqs, urls, metrics), name="queue-depths")
+    stack.callback(task.cancel)
 
 
 def _reload_on_hangup(stack: AsyncExitStack, intake: Intake, pool: AnalysisPool) -> None:
