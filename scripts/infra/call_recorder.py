@@ -19,7 +19,7 @@ from yarl import URL
 HOP_BY_HOP: Final = frozenset(
     {"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"}
 )
-RESULT_KINDS: Final = ("undelivered/", "delivered/", "cache/")
+RESULT_KINDS: Final = ("undelivered/", "delivered/", "cache/", "sweeping/")
 ONLY_TARGETS: Final = {"secretsmanager": "webhook_secret"}
 """Services of which a worker has one thing."""
 
@@ -33,7 +33,7 @@ class Call:
     service: str
     operation: str
     target: str
-    """work_queue, dead_letter_queue, result_queue, input, results/…, a bucket of those, or *."""
+    """work_queue, dead_letter_queue, result_queue, input, results/…, their buckets, or *."""
 
     def as_json(self) -> dict[str, str]:
         """The fields, for a data file."""
@@ -62,33 +62,44 @@ class Request:
         return self.headers.get("user-agent", "")
 
 
-def call_of(request: Request, results_prefix: str) -> Call:
-    """The kind of a request."""
+def call_of(request: Request, results_prefix: str, sends_to: str = "work_queue") -> Call:
+    """The kind of a request.
+
+    Parameters
+    ----------
+    results_prefix
+        The prefix of results in their bucket.
+    sends_to
+        What a queue is that is sent to and whose name does not say it.
+    """
     if request.service == "s3":
         return _s3_call(request, results_prefix)
     operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
+    if request.service == "monitoring":  # signed so, and called cloudwatch by IAM
+        return Call("cloudwatch", operation, "*")
     if request.service != "sqs":
         return Call(request.service, operation, ONLY_TARGETS.get(request.service, "*"))
     fields = json.loads(request.body or b"{}")
     queue = fields.get("QueueName") or str(fields.get("QueueUrl", "")).rpartition("/")[2]
-    return Call("sqs", operation, _queue_kind(queue, operation))
+    return Call("sqs", operation, _queue_kind(queue, operation, sends_to))
 
 
-def _queue_kind(name: str, operation: str) -> str:
-    if name.removesuffix(".fifo").endswith(("-dlq", "-dead")):
+def _queue_kind(name: str, operation: str, sends_to: str) -> str:
+    name = name.removesuffix(".fifo")
+    if name.endswith("-dlq"):
         return "dead_letter_queue"
-    # Named as work queues are in tests, and told apart by what is done: nobody but a producer
-    # sends to a work queue.
-    return "result_queue" if operation.startswith("Send") else "work_queue"
+    if name.endswith("-results"):
+        return "result_queue"
+    return sends_to if operation.startswith("Send") else "work_queue"
 
 
 def _s3_call(request: Request, results_prefix: str) -> Call:
-    _, _, key = unquote(request.path).lstrip("/").partition("/")
+    bucket, _, key = unquote(request.path).lstrip("/").partition("/")
     if not key:
         operation = {"HEAD": "HeadBucket", "GET": "ListObjectsV2"}.get(request.method, "?")
         if request.method == "POST" and "delete" in request.query:
             operation = "DeleteObjects"
-        return Call("s3", operation, "bucket")
+        return Call("s3", operation, "results_bucket" if "results" in bucket else "input_bucket")
     operation = {
         "GET": "GetObject",
         "HEAD": "HeadObject",
@@ -111,15 +122,16 @@ class Recorder:
         URL of the server behind.
     agent
         What the user agent of the watched program contains; others pass unnoted.
-    results_prefix
-        The prefix that the watched program keeps results under.
+    results_prefix, sends_to
+        As `call_of` takes them.
     """
 
-    def __init__(self, target: str, *, agent: str, results_prefix: str) -> None:
+    def __init__(self, target: str, *, agent: str, results_prefix: str, sends_to: str) -> None:
         self.calls: set[Call] = set()
         self._target = target.rstrip("/")
         self._agent = agent
         self._results_prefix = results_prefix
+        self._sends_to = sends_to
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
@@ -154,7 +166,7 @@ class Recorder:
             body,
         )
         if self._agent in request.agent:
-            self.calls.add(call_of(request, self._results_prefix))
+            self.calls.add(call_of(request, self._results_prefix, self._sends_to))
         headers = {k: v for k, v in incoming.headers.items() if k.lower() not in HOP_BY_HOP}
         if "content-encoding" in request.headers:  # aws-chunked: part of what was signed
             headers["Content-Encoding"] = request.headers["content-encoding"]

@@ -47,13 +47,17 @@ def merged(known: list[dict[str, str]], caller: str, seen: set[Call]) -> list[di
     return sorted(kept + recorded, key=lambda entry: [entry[name] for name in order])
 
 
-async def record(command: list[str], *, agent: str, results_prefix: str) -> tuple[set[Call], int]:
+async def record(
+    command: list[str], *, agent: str, results_prefix: str, sends_to: str
+) -> tuple[set[Call], int]:
     """Run a command against a recorded server; what was called, and the command's exit code."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request otherwise
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    recorder = Recorder(f"http://{host}:{port}", agent=agent, results_prefix=results_prefix)
+    recorder = Recorder(
+        f"http://{host}:{port}", agent=agent, results_prefix=results_prefix, sends_to=sends_to
+    )
     try:
         url = await recorder.start()
         environment = {**os.environ, "TEST_AWS_ENDPOINT_URL": url, "AWS_ENDPOINT_URL": url}
@@ -77,7 +81,13 @@ def main() -> int:
         parser.error("which command is to be watched?")
 
     seen, code = asyncio.run(
-        record(options.command, agent=options.agent, results_prefix=options.results_prefix)
+        record(
+            options.command,
+            agent=options.agent,
+            results_prefix=options.results_prefix,
+            # A worker sends to no work queue; the tests' results queues are named like those.
+            sends_to="result_queue" if options.caller == "worker" else "work_queue",
+        )
     )
     document: dict[str, Any] = json.loads(CALLS_FILE.read_text(encoding="utf-8"))
     document["calls"] = merged(document["calls"], options.caller, seen)

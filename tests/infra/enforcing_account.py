@@ -34,9 +34,16 @@ OBJECTS = {
     "results/": ("analysis-results", "results/job.json"),
     "results/undelivered/": ("analysis-results", "results/undelivered/job.json"),
     "results/delivered/": ("analysis-results", "results/delivered/job.json"),
+    "results/sweeping/": ("analysis-results", "results/sweeping/job.json"),
     "results/cache/": ("analysis-results", "results/cache/0.json"),
     "beside_results": ("analysis-results", "results-of-others/job.json"),
-    "other_bucket": ("payroll", "salaries.csv"),
+    "others_object": ("payroll", "salaries.csv"),
+}
+BUCKETS = {
+    "input_bucket": "analysis-uploads",
+    "reference_bucket": "analysis-references",
+    "results_bucket": "analysis-results",
+    "other_bucket": "payroll",
 }
 
 # What moto gives no ARN to is judged by the same policy engine, without a call.
@@ -138,7 +145,7 @@ def _sqs(client: Any, operation: str, target: str) -> None:
 
 
 def _s3(client: Any, operation: str, target: str) -> None:
-    bucket, key = OBJECTS.get(target, (target, ""))
+    bucket, key = OBJECTS.get(target) or (BUCKETS[target], "")
     calls: dict[str, dict[str, Any]] = {
         "GetObject": {"Key": key},
         "HeadObject": {"Key": key},

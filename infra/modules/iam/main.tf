@@ -195,6 +195,12 @@ resource "aws_iam_role_policy" "sweeper" {
       ],
       local.keep_results,
       local.clear_undelivered,
+      [for arn in local.result_objects : {
+        Sid      = "ClearOwnClaims" # what a sweep holds a result with while it sends it again
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject"]
+        Resource = "${trimsuffix(arn, "*")}sweeping/*"
+      }],
       [for arn in local.result_buckets : {
         Sid      = "ListUndelivered"
         Effect   = "Allow"
@@ -308,6 +314,12 @@ resource "aws_iam_policy" "operator" {
           Resource = var.work_queue_arns
         },
       ],
+      [{
+        Sid      = "ReadTheOldestJobsAge"
+        Effect   = "Allow"
+        Action   = ["cloudwatch:GetMetricStatistics"]
+        Resource = "*" # the action has no resource to name
+      }],
       [for _ in length(var.log_group_arns) > 0 ? [1] : [] : {
         Sid      = "SearchLogs"
         Effect   = "Allow"
