@@ -39,7 +39,7 @@ class Alignment:
     Attributes
     ----------
     words : one for each word of the reference, in its order.
-    method : what placed them: ``pocketsphinx``, ``pocketsphinx-loose``, ``network`` or ``none``.
+    method : what placed them: ``network``, ``pocketsphinx`` or ``none``.
     note : what was out of the ordinary, in a sentence; None when nothing was.
     """
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from analysis.aligned import AlignedPhone, AlignedWord, Alignment
 from analysis.network_alignment import place_by_network
 from analysis.pronunciations import Pronunciation, pronounce
-from analysis.sphinx import LOOSE_BEAMS, USUAL_BEAMS, place_by_sphinx
+from analysis.sphinx import place_by_sphinx
 
 if TYPE_CHECKING:
     from analysis.assessment import Profile
@@ -73,7 +73,6 @@ class Aligner:
 
 def _ways(recording: Recording, profile: Profile) -> Iterator[tuple[str, _Way]]:
     """Yield the ways to place a line, in the order in which they are tried."""
-    sphinx = "pocketsphinx", partial(place_by_sphinx, recording, USUAL_BEAMS)
+    sphinx = "pocketsphinx", partial(place_by_sphinx, recording)
     network = "network", partial(place_by_network, recording)
     yield from (network, sphinx) if profile == "fast" else (sphinx, network)
-    yield "pocketsphinx-loose", partial(place_by_sphinx, recording, LOOSE_BEAMS)

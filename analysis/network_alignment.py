@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from analysis.aligned import AlignedPhone
 from analysis.calibration import load_calibration
 from analysis.features import log_mel
@@ -13,7 +15,6 @@ from analysis.segments import ALIGNER_LAG_S, NET_FRAME_S
 from analysis.trellis import best_path, log_evidence
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from analysis.audio import Recording
@@ -46,17 +47,24 @@ def place_by_network(
         if path is None:
             return None
     placed = []
+    seconds = path_seconds(path.spans).astype(float).round(3)
     at = 0
     for phones in chosen:
-        spans = path.spans[at : at + len(phones)]
         placed.append(
             tuple(
-                AlignedPhone(phone, _seconds(first), _seconds(past))
-                for phone, (first, past) in zip(phones, spans, strict=True)
+                AlignedPhone(phone, float(start), float(end))
+                for phone, (start, end) in zip(phones, seconds[at : at + len(phones)], strict=True)
             )
         )
         at += len(phones)
     return placed
+
+
+def path_seconds(frames: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return where spans of frames begin and end, on the clock that the network was taught by."""
+    seconds = (frames - 0.5) * NET_FRAME_S - ALIGNER_LAG_S
+    rounded: NDArray[np.float32] = np.round(np.maximum(seconds, 0.0), 3).astype(np.float32)
+    return rounded
 
 
 def _best_variants(
@@ -72,8 +80,3 @@ def _best_variants(
         found = [(path.score, phones) for path, phones in scored if path is not None]
         chosen.append(max(found, key=lambda one: one[0])[1] if found else word.variants[0])
     return chosen
-
-
-def _seconds(frame: int) -> float:
-    """Return where a frame begins, on PocketSphinx's clock: the network was taught by it."""
-    return round(max((frame - 0.5) * NET_FRAME_S - ALIGNER_LAG_S, 0.0), 3)

@@ -17,7 +17,7 @@ SILENCE: Final = len(PHONES)
 # Posteriors below this say no less: one frame must not decide over a whole line.
 FLOOR: Final = 1e-4
 # Divides the posterior by this power of the class's prior, so that rare phones are not lost.
-PRIOR_POWER: Final = 0.5
+PRIOR_POWER: Final = 0.8
 _NEVER: Final = -1e9
 
 

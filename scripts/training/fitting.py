@@ -35,15 +35,22 @@ class Recipe:
     change: Augmentation = field(default_factory=Augmentation)
 
 
-def fit(examples: list[Example], recipe: Recipe, seed: int, *, say: str = "") -> PhoneScorer:
-    """Train a network and return the moving average of its weights.
+def fit(
+    examples: list[Example],
+    recipe: Recipe,
+    seed: int,
+    *,
+    start: PhoneScorer | None = None,
+    say: str = "",
+) -> PhoneScorer:
+    """Train a network, from `start` where it is given; return the moving average of its weights.
 
     The loss is the cross-entropy of the frames to their aligned phones, each weighted by how
     well the experts found it said, plus the squared error of the phone scores.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = PhoneScorer(recipe.dropout)
+    network = PhoneScorer(recipe.dropout) if start is None else copy.deepcopy(start)
     average: PhoneScorer = copy.deepcopy(network)
     average.eval()
     optimiser = torch.optim.AdamW(
