@@ -7,6 +7,7 @@ import pty
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -536,3 +537,63 @@ def test_an_age_that_is_none_is_refused(queues: Queues) -> None:
 )
 def test_ages_are_shown_in_two_units_at_most(seconds: float | None, shown: str) -> None:
     assert age_text(seconds) == shown
+
+
+class EndlessQueue:
+    """SQS's answers for a queue too large for memory: bodies are made when they are received."""
+
+    def __init__(self, count: int, body: str) -> None:
+        self.left = count
+        self.body = body
+        self.sent = self.deleted = self.released = 0
+
+    async def get_queue_attributes(self, **_: Any) -> Any:
+        depth = {"ApproximateNumberOfMessages": str(self.left)}
+        return {"Attributes": depth, "ResponseMetadata": {"HTTPHeaders": {}}}
+
+    async def receive_message(self, **_: Any) -> Any:
+        taken = min(10, self.left)
+        self.left -= taken
+        return {
+            "Messages": [
+                {
+                    "MessageId": f"message-{self.left + n}",
+                    "ReceiptHandle": f"handle-{self.left + n}" + "x" * 200,
+                    "Body": self.body + str(n),
+                    "Attributes": {"SentTimestamp": "0"},
+                }
+                for n in range(taken)
+            ]
+        }
+
+    async def send_message_batch(self, *, Entries: list[Any], **_: Any) -> Any:  # noqa: N803
+        self.sent += len(Entries)
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
+    async def delete_message_batch(self, *, Entries: list[Any], **_: Any) -> Any:  # noqa: N803
+        self.deleted += len(Entries)
+        return {"Successful": [{"Id": entry["Id"]} for entry in Entries]}
+
+    async def change_message_visibility_batch(self, *, Entries: list[Any], **_: Any) -> Any:  # noqa: N803
+        self.released += len(Entries)
+        return {}
+
+
+@pytest.mark.parametrize("sieve", [Sieve(), Sieve(text="not in there")], ids=["all", "none"])
+async def test_a_queue_larger_than_memory_is_redriven_in_little(sieve: Sieve) -> None:
+    count, body_bytes = 5_000, 20_000
+    endless = EndlessQueue(count, "y" * body_bytes)
+
+    async def anywhere(_: object) -> str:
+        return "http://127.0.0.1/1/jobs"
+
+    tracemalloc.start()
+    try:
+        async with Walk(endless, "http://127.0.0.1/1/jobs-dlq") as walk:  # type: ignore[arg-type]
+            await Redrive(endless, walk, sieve, destination=anywhere).run()  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert endless.sent + endless.released == count
+    assert endless.sent == endless.deleted
+    assert peak < count * body_bytes / 20
