@@ -183,6 +183,16 @@ def test_jobs_are_sent_from_standard_input(queues: Queues) -> None:
     assert queues.bodies(queues.main) == ["a"]
 
 
+def test_a_glob_is_expanded_where_no_shell_did(queues: Queues, tmp_path: Path) -> None:
+    for name in "ba":
+        (tmp_path / f"{name}.json").write_text(json.dumps(job(name)))
+    assert run("enqueue", str(tmp_path / "*.json")).exit_code == 0
+    assert queues.bodies(queues.main) == ["a", "b"]
+    result = run("enqueue", str(tmp_path / "*.jsonl"))
+    assert result.exit_code != 0
+    assert "matches no file" in result.stderr
+
+
 def test_a_refused_job_holds_up_no_other(queues: Queues, tmp_path: Path) -> None:
     file = tmp_path / "jobs.json"
     file.write_text(json.dumps([job("a"), {**job("b"), "s3_audio_url": ""}, job("c")]))

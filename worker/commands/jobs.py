@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 def enqueue(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="JOB.json...", help="One job, a list, or JSON lines; - for stdin."),
+        typer.Argument(
+            metavar="JOB.json...",
+            help="One job, a list, or JSON lines; a glob, for where no shell expands it; - for "
+            "stdin.",
+        ),
     ],
     *,
     queue: Annotated[
@@ -43,7 +48,7 @@ def enqueue(
     from worker.outgoing import Envelope
     from worker.producer import AsyncJobProducer
 
-    jobs = [job for file in files for job in _read(file)]
+    jobs = [job for named in files for file in _expanded(named) for job in _read(file)]
     envelope = Envelope(job_type=job_type or DEFAULT_JOB_TYPE, group_id=group_id)
 
     async def work(clients: AwsClients) -> SendReport:
@@ -68,6 +73,16 @@ def enqueue(
         sys.stderr.write(f"{refused.job_id or '(no job_id)'}: {refused.reason}\n")
     if report.not_sent:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _expanded(named: Path) -> list[Path]:
+    """The files that a glob means, in order; a path that is there means itself."""
+    if named.exists() or not glob.has_magic(str(named)):
+        return [named]
+    found = sorted(Path(named.anchor or ".").glob(str(named.relative_to(named.anchor))))
+    if not found:
+        fail(f"{named} matches no file.", code=EXIT_USAGE)
+    return found
 
 
 def _read(file: Path) -> Iterator[dict[str, Any]]:
