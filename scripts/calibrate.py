@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from analysis.calibration import CALIBRATION_PATH, HEADS
 from analysis.network import PhoneNetwork
-from scripts.train_scorer import ATTRIBUTION, DEFAULT_CACHE, DEFAULT_DATA, network_path
+from scripts.train_scorer import ATTRIBUTION, DEFAULT_CACHE, DEFAULT_DATA, REALIGNED, network_path
 from scripts.training.agreement import Agreement, Pairs, agreement
 from scripts.training.blend import fit_blend
 from scripts.training.corpus import Example, load_examples
@@ -28,9 +31,11 @@ from scripts.training.detectors import fit_detectors
 from scripts.training.folds import FOLDS, fold_of
 from scripts.training.gop_table import fit_gop_table
 from scripts.training.heads import PENALTIES, FittedHead, feature_names, fit_head
-from scripts.training.hearing import HeardLine, duration_norms, hear, load_pitch, log_priors
+from scripts.training.hearing import FoldTask, HeardLine, hear_fold, load_pitch
 from scripts.training.mismatches import make_mismatches
+from scripts.training.priors import duration_norms, log_priors
 from scripts.training.pseudo import line_goals
+from scripts.training.realignment import realigned
 
 PSEUDO_WEIGHT: Final = 0.15
 
@@ -45,23 +50,32 @@ def main(
     examples = load_examples(data, cache, processes=processes)
     folds = fold_of(example.line.speaker for example in examples)
     pitches = load_pitch(data, [example.line for example in examples], cache)
-    norms, priors = duration_norms(examples), log_priors(examples)
     gop = fit_gop_table(examples)
     networks = [PhoneNetwork(network_path(cache, fold, ".onnx")) for fold in range(FOLDS)]
-    heard = []
-    for example in examples:
-        fold = folds[example.line.speaker]
-        pitch = pitches[example.line.name]
-        heard.append(
-            hear(
-                example, fold=fold, network=networks[fold], pitch=pitch,
-                norms=norms, priors=priors, gop_table=gop,
+    by_name = {example.line.name: example for example in examples}
+    timed = realigned(examples, [], cache / REALIGNED)
+    norms, priors = duration_norms(timed), log_priors(timed)
+    tasks = []
+    for fold in range(FOLDS):
+        own = [example for example in examples if folds[example.line.speaker] == fold]
+        tasks.append(
+            FoldTask(
+                fold=fold,
+                network=network_path(cache, fold, ".onnx"),
+                examples=tuple(replace(example, mels=example.mels[:1]) for example in own),
+                pitches=tuple(pitches[example.line.name] for example in own),
+                norms=norms,
+                priors=priors,
+                gop_table=gop,
             )
-        )  # fmt: skip
+        )
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        heard = [line for part in pool.map(hear_fold, tasks) for line in part]
+    examples = [by_name[one.line.name] for one in heard]
     print(f"{len(heard)} lines heard")
-    mismatches = make_mismatches(data, cache, processes=processes)
+    mismatches = make_mismatches(timed)
     omission, wrong, found = fit_detectors(
-        mismatches, examples, heard, folds=folds, networks=networks, priors=priors
+        mismatches, heard, folds=folds, networks=networks, priors=priors
     )
     heads: dict[str, dict[str, FittedHead]] = {}
     levels: dict[str, dict[str, Agreement]] = {}

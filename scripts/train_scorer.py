@@ -7,15 +7,14 @@ Needs the extra `train`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -26,9 +25,28 @@ from analysis.network import NETWORK_PATH
 from scripts.training.corpus import Example, load_examples
 from scripts.training.folds import FOLDS, fold_of
 
+if TYPE_CHECKING:
+    from scripts.training.model import PhoneScorer
+
 DEFAULT_DATA: Final = Path("../shared/data/so762-train")
 DEFAULT_CACHE: Final = Path(".cache/train")
 REPORT_PATH: Final = NETWORK_PATH.with_name("training_report.json")
+# Placed anew by the listeners, seconds of every phone of the corpus.
+REALIGNED: Final = "realigned.npz"
+LISTENERS: Final = (0, 1)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long a network is trained, and how fast at most."""
+
+    epochs: int
+    peak_rate: float
+
+
+LISTENER: Final = Stage(12, 3e-3)
+GO_ON: Final = Stage(4, 1e-3)
+AFRESH: Final = Stage(9, 3e-3)
 ATTRIBUTION: Final = (
     "speechocean762, training half (Zhang et al., 2021, speechocean762: An Open-Source "
     "Non-native English Speech Corpus For Pronunciation Assessment), CC BY 4.0"
@@ -43,51 +61,118 @@ def main(
     processes: Annotated[int, typer.Option(help="folds trained at once, one core each")] = 2,
     output: Annotated[Path, typer.Option(help="where the network goes")] = NETWORK_PATH,
 ) -> None:
-    """Align, featurise and train, keeping in CACHE whatever is done."""
+    """Align, featurise and train, keeping in CACHE whatever is done.
+
+    PocketSphinx places the corpus for two first networks; what they hear places it anew, and
+    on that all networks are trained, the first two from where they are.
+    """
     examples = load_examples(data, cache, processes=processes)
     print(f"{len(examples)} lines of {len({e.line.speaker for e in examples})} speakers")
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        list(pool.map(_train_listener, [(data, cache, fold) for fold in LISTENERS]))
+        list(pool.map(_realign, [(data, cache)]))
         reports = list(pool.map(_train_fold, [(data, cache, fold) for fold in range(FOLDS)]))
     _ship(cache, output, reports)
 
 
 def network_path(cache: Path, fold: int, suffix: str) -> Path:
-    """Return where a fold's network is kept; another recipe has another name."""
-    return cache / f"fold-{fold}-{_recipe_digest()}{suffix}"
+    """Return where a fold's network is kept."""
+    return cache / f"fold-{fold}{suffix}"
 
 
-def _recipe_digest() -> str:
-    from scripts.training.fitting import Recipe
+def _listener_path(cache: Path, fold: int, suffix: str) -> Path:
+    return cache / f"listener-{fold}{suffix}"
 
-    described = json.dumps(asdict(Recipe()), sort_keys=True)
-    return hashlib.sha256(described.encode()).hexdigest()[:10]
+
+def _train_listener(task: tuple[Path, Path, int]) -> None:
+    """Train a first network on PocketSphinx's alignment of the other folds' speakers."""
+    data, cache, fold = task
+    path = _listener_path(cache, fold, ".pt")
+    if not path.exists():
+        others = _without(load_examples(data, cache), fold)
+        _trained(others, LISTENER, fold, path, say=f"listener {fold}")
+    _export_one(path, _listener_path(cache, fold, ".onnx"), f"listener {fold}")
+
+
+def _realign(task: tuple[Path, Path]) -> None:
+    from analysis.network import PhoneNetwork
+    from scripts.training.realignment import realigned
+
+    data, cache = task
+    listeners = [PhoneNetwork(_listener_path(cache, fold, ".onnx")) for fold in LISTENERS]
+    realigned(load_examples(data, cache), listeners, cache / REALIGNED)
 
 
 def _train_fold(task: tuple[Path, Path, int]) -> dict[str, Any]:
-    import torch
-
-    from scripts.training.export import export
-    from scripts.training.fitting import Recipe, fit, predict
-    from scripts.training.model import PhoneScorer
-    from scripts.training.pseudo import with_targets
+    """Train a fold's network, and test it on the fold's speakers, whom it places itself."""
+    from analysis.network import PhoneNetwork
+    from scripts.training.fitting import predict
+    from scripts.training.priors import log_priors
+    from scripts.training.realignment import place, realigned
 
     data, cache, fold = task
-    torch.set_num_threads(1)
     examples = load_examples(data, cache)
-    folds = fold_of(example.line.speaker for example in examples)
-    held_out = [example for example in examples if folds[example.line.speaker] == fold]
     path = network_path(cache, fold, ".pt")
-    if path.exists():
-        network = PhoneScorer()
-        network.load_state_dict(torch.load(path, weights_only=True))
-        network.eval()
-    else:
-        others = [example for example in examples if folds[example.line.speaker] != fold]
-        network = fit(with_targets(others), Recipe(), seed=fold, say=f"fold {fold}")
-        torch.save(network.state_dict(), path)
-    export([network], network_path(cache, fold, ".onnx"), {"version": f"fold {fold}"})
-    return {"fold": fold, **_agreement(held_out, predict(network, held_out))}
+    if not path.exists():
+        timed = _without(realigned(examples, [], cache / REALIGNED), fold)
+        if fold in LISTENERS:
+            start = _load(_listener_path(cache, fold, ".pt"))
+            _trained(timed, GO_ON, fold, path, start=start, say=f"fold {fold}")
+        else:
+            _trained(timed, AFRESH, fold, path, say=f"fold {fold}")
+    _export_one(path, network_path(cache, fold, ".onnx"), f"fold {fold}")
+    network = PhoneNetwork(network_path(cache, fold, ".onnx"))
+    folds = fold_of(example.line.speaker for example in examples)
+    priors = log_priors(realigned(examples, [], cache / REALIGNED))
+    held_out = []
+    for example in examples:
+        if folds[example.line.speaker] == fold:
+            spans = place(example.mels[0].astype(np.float32), example, [network], priors)
+            held_out.append(example if spans is None else replace(example, spans=spans))
+    return {"fold": fold, **_agreement(held_out, predict(_load(path), held_out))}
+
+
+def _without(examples: list[Example], fold: int) -> list[Example]:
+    folds = fold_of(example.line.speaker for example in examples)
+    return [example for example in examples if folds[example.line.speaker] != fold]
+
+
+def _trained(
+    examples: list[Example],
+    stage: Stage,
+    seed: int,
+    path: Path,
+    *,
+    start: PhoneScorer | None = None,
+    say: str,
+) -> None:
+    import torch
+
+    from scripts.training.fitting import Recipe, fit
+    from scripts.training.pseudo import with_targets
+
+    torch.set_num_threads(1)
+    recipe = Recipe(epochs=stage.epochs, peak_rate=stage.peak_rate)
+    network = fit(with_targets(examples), recipe, seed=seed, start=start, say=say)
+    torch.save(network.state_dict(), path)
+
+
+def _load(path: Path) -> PhoneScorer:
+    import torch
+
+    from scripts.training.model import PhoneScorer
+
+    network = PhoneScorer()
+    network.load_state_dict(torch.load(path, weights_only=True))
+    network.eval()
+    return network
+
+
+def _export_one(stored: Path, path: Path, version: str) -> None:
+    from scripts.training.export import export
+
+    export([_load(stored)], path, {"version": version})
 
 
 def _agreement(examples: list[Example], predictions: list[Any]) -> dict[str, Any]:
@@ -119,26 +204,25 @@ def _ship(cache: Path, output: Path, reports: list[dict[str, Any]]) -> None:
 
     from scripts.training.export import export
     from scripts.training.fitting import Recipe
-    from scripts.training.model import PhoneScorer
 
-    networks = []
-    for fold in range(FOLDS):
-        network = PhoneScorer()
-        network.load_state_dict(torch.load(network_path(cache, fold, ".pt"), weights_only=True))
-        networks.append(network.eval())
+    networks = [_load(network_path(cache, fold, ".pt")) for fold in range(FOLDS)]
     made = datetime.now(UTC).date().isoformat()
+    stages = {
+        name: asdict(stage)
+        for name, stage in (("listener", LISTENER), ("go_on", GO_ON), ("afresh", AFRESH))
+    }
     provenance = {
         "version": made,
         "data": ATTRIBUTION,
         "license": "GPL-3.0-or-later",
         "torch": torch.__version__,
-        "recipe": json.dumps(asdict(Recipe()), sort_keys=True),
+        "recipe": json.dumps({**asdict(Recipe()), **stages}, sort_keys=True),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     export(networks, output, provenance)
     report = {
         **provenance,
-        "recipe": asdict(Recipe()),
+        "recipe": {**asdict(Recipe()), **stages},
         "about": "each fold: one network, tested on speakers it never met; shipped: all averaged",
         "mean": {
             key: round(float(np.mean([row[key] for row in reports])), 4)

@@ -9,15 +9,14 @@ import numpy as np
 
 from analysis.evidence import gather
 from analysis.presence import LINE_FEATURES, WORD_FEATURES, line_evidence, word_features
-from analysis.segments import Segments, extras
 from scripts.training.folds import FOLDS
-from scripts.training.hearing import aligned_words
+from scripts.training.hearing import aligned_words, rows_of
+from scripts.training.realignment import place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.network import PhoneNetwork
-    from scripts.training.corpus import Example
     from scripts.training.hearing import HeardLine
     from scripts.training.mismatches import Mismatch
 
@@ -28,7 +27,6 @@ WRONG_TEXT_FALSE_ALARMS: Final = 0.002  # of lines that were read
 
 def fit_detectors(
     mismatches: Sequence[Mismatch],
-    examples: Sequence[Example],
     heard: Sequence[HeardLine],
     *,
     folds: Mapping[str, int],
@@ -36,16 +34,15 @@ def fit_detectors(
     priors: NDArray[np.float64],
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Return the omission detector, the wrong-text detector, and what each finds when held out."""
-    by_name = {example.line.name: example for example in examples}
     absent: dict[str, list[NDArray[np.float64]]] = {"extra_word": [], "cut_word": []}
     absent_fold: dict[str, list[int]] = {"extra_word": [], "cut_word": []}
     other, other_fold = [], []
     for mismatch in mismatches:
-        example = by_name.get(mismatch.name)
-        if example is None:
+        fold = folds[mismatch.speaker]
+        heard_so = _hear_mismatch(mismatch, networks[fold], priors)
+        if heard_so is None:
             continue
-        fold = folds[example.line.speaker]
-        words, line = _hear_mismatch(mismatch, example, networks[fold], priors)
+        words, line = heard_so
         if mismatch.kind == "other_text":
             other.append(line)
             other_fold.append(fold)
@@ -72,16 +69,13 @@ def fit_detectors(
 
 
 def _hear_mismatch(
-    mismatch: Mismatch, example: Example, network: PhoneNetwork, priors: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    mel = example.mels[0].astype(np.float32)
-    if mismatch.cut is not None:
-        first, past = (sample // 160 for sample in mismatch.cut)
-        mel = np.delete(mel, slice(first, past), axis=0)
-    rows = Segments(
-        mismatch.phones, mismatch.spans, mismatch.words, extras(mismatch.spans, mismatch.words)
-    )
-    judgement = network.judge(mel, rows)
+    mismatch: Mismatch, network: PhoneNetwork, priors: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    spans = place(mismatch.mel, mismatch, [network], priors)
+    if spans is None:
+        return None
+    rows = rows_of(mismatch, spans)
+    judgement = network.judge(mismatch.mel, rows)
     evidence = gather(judgement.posteriors, rows, aligned_words(rows), priors)
     words = word_features(
         rows, evidence, judgement.phones.astype(float), judgement.words.astype(float)

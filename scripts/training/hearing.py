@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.alignment import AlignedPhone, AlignedWord, Alignment
 from analysis.contour import PitchContour
 from analysis.evidence import gather
-from analysis.line_features import DurationNorms, line_features
+from analysis.line_features import line_features
 from analysis.network import PhoneNetwork
 from analysis.phones import PHONES
 from analysis.presence import line_evidence, word_features
 from analysis.segments import Segments, extras
+from scripts.training.realignment import place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analysis.line_features import DurationNorms
     from scripts.training.corpus import Example, Line
-
-WELL_SAID: Final = 1.9  # lines of this mean phone score say how long phones usually are
+    from scripts.training.mismatches import Mismatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,60 +44,47 @@ class HeardLine:
     line_evidence: NDArray[np.float64]
 
 
-def alignment_of(example: Example) -> Alignment:
-    """Rebuild the alignment that the corpus keeps as arrays."""
-    return Alignment(_words(example, example.line.words, example.likelihoods), "pocketsphinx")
+def rows_of(text: Example | Mismatch, spans: NDArray[np.float32]) -> Segments:
+    """Lay a text out as the network takes it, its phones at `spans`."""
+    return Segments(text.phones, spans, text.words, extras(spans, text.words))
 
 
-def aligned_words(rows: Segments) -> tuple[AlignedWord, ...]:
-    """Rebuild words from arrays; what they are called does not matter."""
-    names = [""] * (int(rows.words[-1]) + 1)
-    return _words(rows, names, np.zeros(len(rows.phones)))
-
-
-def _words(
-    rows: Example | Segments, names: Sequence[str], likelihoods: NDArray[np.floating]
-) -> tuple[AlignedWord, ...]:
+def aligned_words(rows: Segments, names: Sequence[str] | None = None) -> tuple[AlignedWord, ...]:
+    """Rebuild words from arrays; what they are called matters to nothing here."""
+    names = names or [""] * (int(rows.words[-1]) + 1)
     words = []
     for index, name in enumerate(names):
         phones = tuple(
-            AlignedPhone(
-                PHONES[rows.phones[p]],
-                float(rows.spans[p, 0]),
-                float(rows.spans[p, 1]),
-                float(likelihoods[p]),
-            )
+            AlignedPhone(PHONES[rows.phones[p]], float(rows.spans[p, 0]), float(rows.spans[p, 1]))
             for p in np.flatnonzero(rows.words == index)
         )
         words.append(AlignedWord(index, name, phones[0].start, phones[-1].end, phones))
     return tuple(words)
 
 
-def duration_norms(examples: Iterable[Example]) -> DurationNorms:
-    """Return the usual log duration of each phone, from phones said well in lines said well."""
-    logs: list[list[float]] = [[] for _ in PHONES]
-    for example in examples:
-        if example.targets.mean() < WELL_SAID:
-            continue
-        durations = np.log(np.maximum(example.spans[:, 1] - example.spans[:, 0], 0.01))
-        for phone, duration, score in zip(example.phones, durations, example.targets, strict=True):
-            if score >= WELL_SAID:
-                logs[phone].append(float(duration))
-    overall = np.concatenate([np.array(own) for own in logs])
-    mean = [np.mean(own) if len(own) >= 20 else overall.mean() for own in logs]
-    deviation = [np.std(own) if len(own) >= 20 else overall.std() for own in logs]
-    return DurationNorms(np.array(mean), np.array(deviation))
+@dataclass(frozen=True, eq=False)
+class FoldTask:
+    """The lines of one fold, and all that hearing them takes."""
+
+    fold: int
+    network: Path
+    examples: tuple[Example, ...]
+    pitches: tuple[PitchContour, ...]
+    norms: DurationNorms
+    priors: NDArray[np.float64]
+    gop_table: NDArray[np.float64]
 
 
-def log_priors(examples: Iterable[Example]) -> NDArray[np.float64]:
-    """Return the log share of each class of frames, silence last."""
-    seconds = np.ones(len(PHONES) + 1)
-    for example in examples:
-        durations = example.spans[:, 1] - example.spans[:, 0]
-        np.add.at(seconds, example.phones, durations)
-        seconds[-1] += max(len(example.mels[0]) / 100.0 - float(durations.sum()), 0.0)
-    shares: NDArray[np.float64] = np.log(seconds / seconds.sum())
-    return shares
+def hear_fold(task: FoldTask) -> list[HeardLine]:
+    """Hear the lines of a fold by its network; runs in a process of its own."""
+    network = PhoneNetwork(task.network)
+    return [
+        hear(
+            example, fold=task.fold, network=network, pitch=pitch,
+            norms=task.norms, priors=task.priors, gop_table=task.gop_table,
+        )
+        for example, pitch in zip(task.examples, task.pitches, strict=True)
+    ]  # fmt: skip
 
 
 def hear(
@@ -109,18 +97,23 @@ def hear(
     priors: NDArray[np.float64],
     gop_table: NDArray[np.float64],
 ) -> HeardLine:
-    """Run the core's own steps on a line, up to where calibration begins."""
+    """Run the core's own steps on a line, up to where calibration begins.
+
+    The network's part is placed by the network, the part of GOP by PocketSphinx.
+    """
     from analysis.gop import phone_scores
 
-    alignment = alignment_of(example)
-    rows = Segments(
-        example.phones, example.spans, example.words, extras(example.spans, example.words)
-    )
     mel = example.mels[0].astype(np.float32)
+    spans = place(mel, example, [network], priors)
+    rows = rows_of(example, example.spans if spans is None else spans)
+    names = example.line.words
+    alignment = Alignment(aligned_words(rows, names), "network")
     judgement = network.judge(mel, rows)
     evidence = gather(judgement.posteriors, rows, alignment.placed, priors)
     phones, words = judgement.phones.astype(float), judgement.words.astype(float)
     likelihoods = example.likelihoods.astype(float)
+    by_sphinx = rows_of(example, example.spans)
+    gop_alignment = Alignment(aligned_words(by_sphinx, names), "pocketsphinx")
     by_gop = phone_scores(rows.phones, likelihoods, gop_table) / 50.0
     gop_words = rows.members() @ by_gop / rows.members().sum(axis=1)
     heard = word_features(rows, evidence, phones, words)
@@ -129,7 +122,7 @@ def hear(
         own=evidence.own(rows), lead=evidence.lead(rows), mel=mel, pitch=pitch, norms=norms,
     )  # fmt: skip
     gop_features = line_features(
-        alignment, rows, by_gop, gop_words,
+        gop_alignment, by_sphinx, by_gop, gop_words,
         own=likelihoods, lead=likelihoods, mel=mel, pitch=pitch, norms=norms,
     )  # fmt: skip
     return HeardLine(

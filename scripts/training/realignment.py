@@ -12,13 +12,14 @@ import numpy as np
 from analysis.network_alignment import path_seconds
 from analysis.phones import PHONES
 from analysis.trellis import best_path, log_evidence
-from scripts.training.hearing import log_priors
+from scripts.training.priors import log_priors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.network import PhoneNetwork
     from scripts.training.corpus import Example
+    from scripts.training.mismatches import Mismatch
 
 
 def realigned(
@@ -27,7 +28,12 @@ def realigned(
     """Return the examples with the spans of their best paths; kept in the file `cache`."""
     if not cache.exists():
         priors = log_priors(examples)
-        np.savez(cache, spans=np.concatenate([place(e, networks, priors) for e in examples]))
+        found = [place(e.mels[0].astype(np.float32), e, networks, priors) for e in examples]
+        kept = [
+            example.spans if spans is None else spans
+            for example, spans in zip(examples, found, strict=True)
+        ]
+        np.savez(cache, spans=np.concatenate(kept))
     with np.load(cache) as stored:
         spans = stored["spans"]
     ends = np.cumsum([len(example.phones) for example in examples])
@@ -38,14 +44,19 @@ def realigned(
 
 
 def place(
-    example: Example, networks: Sequence[PhoneNetwork], priors: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Return the spans (P, 2) of an example, in seconds, by the networks' mean posteriors."""
-    mel = example.mels[0].astype(np.float32)
+    mel: NDArray[np.float32],
+    text: Example | Mismatch,
+    networks: Sequence[PhoneNetwork],
+    priors: NDArray[np.float64],
+) -> NDArray[np.float32] | None:
+    """Return the spans (P, 2) of a text's phones, in seconds, by the networks' mean posteriors.
+
+    None when there is less sound than text.
+    """
     posteriors = np.mean([network.listen(mel) for network in networks], axis=0)
     words = [
-        [PHONES[phone] for phone in example.phones[example.words == word]]
-        for word in range(int(example.words[-1]) + 1)
+        [PHONES[phone] for phone in text.phones[text.words == word]]
+        for word in range(int(text.words[-1]) + 1)
     ]
     path = best_path(log_evidence(posteriors, priors), words)
-    return example.spans if path is None else path_seconds(path.spans)
+    return None if path is None else path_seconds(path.spans)
