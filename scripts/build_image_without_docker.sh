@@ -38,7 +38,7 @@ fi
 
 read -r -a more <<<"${BUILDAH_ARGS:-}"
 started=$SECONDS
-buildah build --quiet --pull-never --build-arg "PYTHON_IMAGE=$base" \
+buildah build --quiet --format docker --pull-never --build-arg "PYTHON_IMAGE=$base" \
   --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
   --build-arg "REVISION=$(git rev-parse HEAD)" "${more[@]}" --tag worker .
 echo "built in $((SECONDS - started)) s"

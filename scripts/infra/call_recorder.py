@@ -19,9 +19,12 @@ from yarl import URL
 HOP_BY_HOP: Final = frozenset(
     {"connection", "content-encoding", "content-length", "keep-alive", "transfer-encoding"}
 )
-RESULT_KINDS: Final = ("undelivered/", "delivered/", "cache/", "sweeping/")
+RESULT_KINDS: Final = ("undelivered/", "delivered/", "cache/", "sweeping/", "check/")
 ONLY_TARGETS: Final = {"secretsmanager": "webhook_secret"}
 """Services of which a worker has one thing."""
+
+NEEDS_NO_PERMISSION: Final = frozenset({"sts"})
+"""GetCallerIdentity, which anyone may."""
 
 LARGEST_BODY_BYTES: Final = 64 * 2**20
 
@@ -165,7 +168,7 @@ class Recorder:
             {name.lower(): value for name, value in incoming.headers.items()},
             body,
         )
-        if self._agent in request.agent:
+        if self._agent in request.agent and request.service not in NEEDS_NO_PERMISSION:
             self.calls.add(call_of(request, self._results_prefix, self._sends_to))
         headers = {k: v for k, v in incoming.headers.items() if k.lower() not in HOP_BY_HOP}
         if "content-encoding" in request.headers:  # aws-chunked: part of what was signed

@@ -1,6 +1,8 @@
-"""Write down which AWS calls a program makes, for the test of the IAM policies.
+r"""Write down which AWS calls a program makes, for the test of the IAM policies.
 
     python -m scripts.infra.record_calls worker pytest -q tests/integration
+    python -m scripts.infra.record_calls --add --agent app/worker worker \
+        python -m scripts.infra.sessions worker
 
 Starts a local server (moto) and a proxy in front of it, runs the command with TEST_AWS_ENDPOINT_URL
 and AWS_ENDPOINT_URL naming the proxy, and puts what it saw into tests/infra/worker_calls.json in
@@ -30,8 +32,13 @@ CALLS_FILE: Final = Path(__file__).parents[2] / "tests" / "infra" / "worker_call
 WORKER_AGENT: Final = "aiobotocore"
 
 
-def merged(known: list[dict[str, str]], caller: str, seen: set[Call]) -> list[dict[str, str]]:
-    """The list with this caller's recording replaced; what was derived stays until it is seen."""
+def merged(
+    known: list[dict[str, str]], caller: str, seen: set[Call], *, is_further: bool = False
+) -> list[dict[str, str]]:
+    """The list with this caller's recording replaced, or added to where `is_further`.
+
+    What was derived stays until it is seen.
+    """
     recorded = [{"caller": caller, **call.as_json(), "how": "recorded"} for call in seen]
     kinds = {(call.service, call.operation, call.target) for call in seen}
     kept = [
@@ -39,7 +46,7 @@ def merged(known: list[dict[str, str]], caller: str, seen: set[Call]) -> list[di
         for entry in known
         if entry["caller"] != caller
         or (
-            entry["how"] == "derived"
+            (entry["how"] == "derived" or is_further)
             and (entry["service"], entry["operation"], entry["target"]) not in kinds
         )
     ]
@@ -74,6 +81,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--agent", default=WORKER_AGENT, help="part of the caller's user agent")
     parser.add_argument("--results-prefix", default="results/")
+    parser.add_argument("--add", action="store_true", help="beside what is recorded, not instead")
     parser.add_argument("caller", choices=["worker", "producer", "operator", "sweeper"])
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
@@ -90,7 +98,7 @@ def main() -> int:
         )
     )
     document: dict[str, Any] = json.loads(CALLS_FILE.read_text(encoding="utf-8"))
-    document["calls"] = merged(document["calls"], options.caller, seen)
+    document["calls"] = merged(document["calls"], options.caller, seen, is_further=options.add)
     CALLS_FILE.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"{options.caller}: {len(seen)} kinds of call recorded in {CALLS_FILE.name}")
     for call in sorted(seen):

@@ -34,6 +34,7 @@ OBJECTS = {
     "results/": ("analysis-results", "results/job.json"),
     "results/undelivered/": ("analysis-results", "results/undelivered/job.json"),
     "results/delivered/": ("analysis-results", "results/delivered/job.json"),
+    "results/check/": ("analysis-results", "results/check/job.json"),
     "results/sweeping/": ("analysis-results", "results/sweeping/job.json"),
     "results/cache/": ("analysis-results", "results/cache/0.json"),
     "beside_results": ("analysis-results", "results-of-others/job.json"),

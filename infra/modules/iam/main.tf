@@ -57,15 +57,18 @@ locals {
     Sid    = "KeepResults"
     Effect = "Allow"
     Action = ["s3:GetObject", "s3:PutObject"]
-    # No delete but that of the mark that says "not yet delivered".
+    # No delete but that of the mark that says "not yet delivered", below.
     Resource = local.result_objects
   }]
 
   clear_undelivered = [for _ in var.results == null ? [] : [1] : {
-    Sid      = "ClearUndelivered"
-    Effect   = "Allow"
-    Action   = ["s3:DeleteObject"]
-    Resource = "${var.results.bucket_arn}/${var.results.prefix}undelivered/*"
+    Sid    = "ClearUndelivered"
+    Effect = "Allow"
+    Action = ["s3:DeleteObject"]
+    Resource = [
+      "${var.results.bucket_arn}/${var.results.prefix}undelivered/*",
+      "${var.results.bucket_arn}/${var.results.prefix}check/*", # what analysis-worker check tries writing with
+    ]
   }]
 
   # Without ListBucket S3 answers 403 for a key that is missing, and the worker would retry what
