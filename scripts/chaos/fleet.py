@@ -70,7 +70,9 @@ class Fleet:
     def kill_worker(self, draw: random.Random) -> None:
         """End one worker with SIGKILL, in the middle of whatever it does."""
         self.note_children()
-        draw.choice(self.workers).kill()
+        worker = draw.choice(self.workers)
+        self._stopping.discard(worker.pid)  # its exit code is no longer its own
+        worker.kill()
 
     def kill_child(self, draw: random.Random) -> None:
         """End one analysis process with SIGKILL."""
