@@ -41,7 +41,8 @@ _BROKEN_NUMBER = r"[-+]?(?i:nan|inf|infinity|--undefined--)"
 _FLAG = r"<exists>|<absent>"
 _WORD_ENDS = r"(?![^\s\"])"
 # Every character of a stripped text belongs to one of these, so that a search never starts again;
-# decoration is taken as long as it goes, so that a megabyte of it is one match.
+# decoration is taken as long as it goes, so that a megabyte of it is one match. Its repetition is
+# an atomic group: Python before 3.11.5 (Debian 12 has 3.11.2) forgets the lookahead within `)++`.
 _TOKEN = re.compile(
     rf"""
     \s*+ (?:
@@ -50,9 +51,9 @@ _TOKEN = re.compile(
       | (?P<number> {_NUMBER} ) {_WORD_ENDS}
       | (?P<broken> {_BROKEN_NUMBER} ) {_WORD_ENDS}
       | (?P<flag> {_FLAG} ) {_WORD_ENDS}
-      | (?P<decoration> (?:
+      | (?P<decoration> (?> (?:
             (?! ! | (?:{_NUMBER}|{_BROKEN_NUMBER}|{_FLAG}){_WORD_ENDS} ) [^\s"]++ \s*+
-        )++ )
+        )+ ) )
     )
     """,
     re.VERBOSE,
