@@ -161,3 +161,13 @@ def test_the_dashboard_charts_every_stage() -> None:
 
 def test_every_metric_filter_is_tried_here() -> None:
     assert len(log_metrics()) == OBSERVABILITY.count("pattern = ")
+
+
+def test_the_deployers_policy_fits_a_role_and_names_its_actions() -> None:
+    policy = json.loads((INFRA / "deployer-policy.json").read_text(encoding="utf-8"))
+    assert (
+        len(json.dumps(policy, separators=(",", ":"))) < 10_240
+    )  # IAM's limit for inline policies
+    actions = [action for statement in policy["Statement"] for action in statement["Action"]]
+    assert len(actions) == len(set(actions))
+    assert not [action for action in actions if "*" in action]
