@@ -1,4 +1,4 @@
-"""Job types for tests: jobs that do what their text says, without speech or models."""
+"""A job type for tests: jobs that do what their text says, without speech or models."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from pathlib import Path
 from worker.contract import AnalysisJob
 from worker.failures import ErrorCode
 from worker.handlers import Analysed, JobInput, Refused, register
-from worker.locations import S3Location
 from worker.settings import Settings
-
-MAX_BYTES = 8 * 2**20
 
 
 class Scripted:
@@ -43,16 +40,6 @@ class Scripted:
     @property
     def warm_up(self) -> Callable[[], None]:
         return nothing
-
-
-class Fetching(Scripted):
-    """Fetches the recording, then does what `text` says; bare names are objects of no format."""
-
-    job_type = "fetching"
-
-    def inputs(self, job: AnalysisJob, settings: Settings) -> Sequence[JobInput]:
-        location = S3Location.parse(job.s3_audio_url, default_bucket=settings.default_bucket)
-        return [JobInput("recording", location, MAX_BYTES)]
 
 
 def play(script: str) -> Analysed | Refused:
@@ -101,4 +88,3 @@ def nothing() -> None:
 
 
 register(Scripted())
-register(Fetching())

@@ -345,7 +345,14 @@ def test_a_retryable_failure_is_tried_as_often_as_the_queue_says_and_told_once(
     gateway.rules.append(faults)
     launch(queue.url, endpoint=gateway.url, default_bucket=bucket)
     job_id = unique("thrice")
-    queue.send({"job_id": job_id, "s3_audio_url": "slow/good.flac", "webhook_url": inbox.url()})
+    queue.send(
+        {
+            "job_id": job_id,
+            "s3_audio_url": "slow/good.flac",
+            "text": "say hi",
+            "webhook_url": inbox.url(),
+        }
+    )
 
     (letter,) = queue.dead_letters(within_s=40)
 
@@ -368,6 +375,7 @@ def test_a_failed_event_that_is_not_taken_is_tried_again_until_the_last_receive(
             {
                 "job_id": job_id,
                 "s3_audio_url": "s3://no-such-bucket/x",
+                "text": "say hi",
                 "webhook_url": refusing.url("answer/500"),
             }
         )

@@ -1,0 +1,157 @@
+"""Computed once, kept, and delivered until somebody has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.account import Account, TestQueue
+from tests.integration.conftest import Launch
+from tests.integration.inbox import Inbox
+from tests.integration.scripts import Held, Script
+from tests.integration.waiting import wait_for
+from tests.integration.worker_process import WorkerProcess
+
+
+@pytest.fixture(scope="module")
+def queue(account: Account) -> TestQueue:
+    return account.queue(max_receives=5)
+
+
+@pytest.fixture(scope="module")
+def bucket(account: Account) -> str:
+    return account.bucket()
+
+
+@pytest.fixture(scope="module")
+def workers(module_launch: Launch, queue: TestQueue, bucket: str) -> list[WorkerProcess]:
+    """Two workers on one queue and one results bucket."""
+    started = [module_launch(queue.url, results_bucket=bucket, wait=False) for _ in range(2)]
+    return [worker.wait_until_ready() for worker in started]
+
+
+def times_run(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def stored(account: Account, bucket: str, job_id: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(account.read(bucket, f"results/{job_id}.json"))
+    return event
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_result_is_kept_marked_delivered_and_no_longer_listed_as_undelivered(
+    account: Account, queue: TestQueue, bucket: str, inbox: Inbox, tmp_path: Path
+) -> None:
+    job = Script(inbox, "kept", f"note {tmp_path / 'runs'}")
+    job.send(queue)
+    (delivery,) = inbox.wait(job.job_id)
+    queue.wait_until_empty()
+    assert stored(account, bucket, job.job_id) == delivery.event
+    location = f"s3://{bucket}/results/{job.job_id}.json"
+    assert delivery.event["data"]["result_location"] == location
+    assert f"results/delivered/{job.job_id}.json" in account.keys(bucket)
+    assert account.keys(bucket, f"results/undelivered/{job.job_id}") == []
+
+
+def test_a_job_sent_again_after_its_delivery_is_just_deleted(
+    workers: list[WorkerProcess], queue: TestQueue, inbox: Inbox, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    job = Script(inbox, "again", f"note {runs}")
+    job.send(queue)
+    inbox.wait(job.job_id)
+    queue.wait_until_empty()
+    job.send(queue)
+    queue.wait_until_empty()
+    assert any(worker.logs("already_delivered", job_id=job.job_id) for worker in workers)
+    assert times_run(runs) == 1
+    assert len(inbox.of(job.job_id)) == 1
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_result_not_taken_is_listed_and_then_delivered_unchanged_with_no_second_analysis(
+    account: Account, queue: TestQueue, bucket: str, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    with Inbox() as late:
+        # Three refusals are one receive's attempts; the next receive brings the same event.
+        late.answer_next(503, 503, 503)
+        job = Script(late, "late", f"note {runs}")
+        job.send(queue)
+        wait_for(
+            lambda: account.keys(bucket, f"results/undelivered/{job.job_id}"),
+            within_s=30,
+            what="listing under undelivered/",
+        )
+        deliveries = late.wait(job.job_id, "analysis.completed", count=4, within_s=60)
+        queue.wait_until_empty()
+    assert [d.answered for d in deliveries] == [503, 503, 503, 204]
+    assert len({(d.event_id, d.body) for d in deliveries}) == 1
+    assert deliveries[-1].event["data"]["attempt"] == 1
+    assert times_run(runs) == 1
+    assert account.keys(bucket, f"results/undelivered/{job.job_id}") == []
+
+
+@pytest.mark.usefixtures("workers")
+def test_of_two_workers_with_one_job_the_first_write_wins_and_both_deliver_it(
+    account: Account, queue: TestQueue, bucket: str, inbox: Inbox, tmp_path: Path
+) -> None:
+    job = Held(inbox, tmp_path, "twice")
+    job.send(queue)
+    wait_for(lambda: job.starts == 1, within_s=30, what="first start")
+    job.send(queue)
+    wait_for(lambda: job.starts == 2, within_s=30, what="second start, in the other worker")
+    job.let_go()
+    inbox.wait(job.job_id, "analysis.completed")
+    queue.wait_until_empty()
+    deliveries = inbox.of(job.job_id)
+    # The process id in the result tells the two analyses apart; only one of them is ever seen.
+    assert len({(d.event_id, d.body) for d in deliveries}) == 1
+    assert stored(account, bucket, job.job_id) == deliveries[0].event
+
+
+def test_equal_inputs_under_another_name_are_answered_from_the_cache(
+    workers: list[WorkerProcess], queue: TestQueue, inbox: Inbox, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    first, equal = (Script(inbox, name, f"note {runs}") for name in ("first", "equal"))
+    other = Script(inbox, "other", f"note {runs}", "say something else")
+    for job in (first, equal, other):
+        job.send(queue)
+        inbox.wait(job.job_id, "analysis.completed")
+    assert times_run(runs) == 2
+    assert any(worker.logs("result_from_cache", job_id=equal.job_id) for worker in workers)
+    results = [inbox.of(job.job_id)[0].event["data"]["result"] for job in (first, equal)]
+    assert results[0] == results[1]
+    assert inbox.of(first.job_id)[0].event_id != inbox.of(equal.job_id)[0].event_id
+
+
+def test_without_a_bucket_a_job_sent_twice_is_told_twice_under_one_id(
+    account: Account, launch: Launch, inbox: Inbox
+) -> None:
+    queue = account.queue()
+    launch(queue.url)
+    job = Script(inbox, "bucketless")
+    job.send(queue)
+    job.send(queue)
+    deliveries = inbox.wait(job.job_id, "analysis.completed", count=2)
+    assert len({d.event_id for d in deliveries}) == 1
+    assert deliveries[0].event["data"]["result_location"] is None
+
+
+def test_an_event_too_large_for_a_webhook_goes_without_its_bulk(
+    account: Account, launch: Launch, inbox: Inbox
+) -> None:
+    queue, bucket = account.queue(), account.bucket()
+    launch(queue.url, results_bucket=bucket)
+    job = Script(inbox, "bulky", "pad 100000")
+    job.send(queue)
+    (delivery,) = inbox.wait(job.job_id)
+    assert "padding" not in delivery.event["data"]["result"]
+    assert len(delivery.body) < 64 * 1024
+    whole = stored(account, bucket, job.job_id)
+    assert len(whole["data"]["result"]["padding"]) == 100_000
