@@ -187,7 +187,7 @@ class Consumer:
                 return
             try:
                 messages = await self._receive(rank, queue, permits, attempt_id)
-            except SqsError as error:
+            except Exception as error:  # a poll that ended for any reason would end the worker
                 self._intake.release(rank, permits)
                 failure = classify(error, what=f"the queue {queue.name}")
                 log.warning(
@@ -317,6 +317,9 @@ class Consumer:
                 outcome, code = await self._work_and_settle(work)
             except (asyncio.CancelledError, LeaseLost):
                 outcome, code = await self._after_a_cut(work), None
+            except Exception:
+                log.exception("settlement_raised")
+                outcome, code = "left_to_visibility_timeout", str(ErrorCode.INTERNAL_ERROR)
             took_s = time.monotonic() - started
             self._metrics.job_duration("total", took_s)
             log.info("job_done", outcome=outcome, code=code, duration_ms=round(took_s * 1000))

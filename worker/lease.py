@@ -8,13 +8,14 @@ the monotonic clock, or when its message is received again.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from worker.logs import get_logger
-from worker.queue import MAX_BATCH, Message, SqsError
+from worker.queue import MAX_BATCH, MAX_VISIBILITY_S, Message
 
 if TYPE_CHECKING:
     from worker.metrics import Metrics
@@ -24,6 +25,9 @@ RENEWALS_PER_TIMEOUT: Final = 3
 
 SETTLE_SHARE: Final = 0.1
 """The share of the job timeout kept for settling a job whose time ran out."""
+
+RECEIPT_MARGIN_S: Final = 5.0
+"""SQS counts its twelve hours from when it hands a message out, which is before it arrives."""
 
 log = get_logger()
 
@@ -72,7 +76,7 @@ class LeaseKeeper:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.visibility_s = visibility_s
-        self.job_timeout_s = job_timeout_s
+        self.job_timeout_s = min(job_timeout_s, MAX_VISIBILITY_S - RECEIPT_MARGIN_S)
         self._metrics = metrics
         self._clock = clock
         self._held: dict[str, Lease] = {}
@@ -145,14 +149,14 @@ class LeaseKeeper:
     async def _renew(self, leases: list[Lease]) -> None:
         asked_at = self._clock()
         seconds = [
-            max(1, round(min(self.visibility_s, lease.ends_at - asked_at))) for lease in leases
+            max(1, math.floor(min(self.visibility_s, lease.ends_at - asked_at))) for lease in leases
         ]
         try:
             async with asyncio.timeout(self.visibility_s / RENEWALS_PER_TIMEOUT):
                 accepted = await leases[0].message.queue.extend(
                     [lease.message for lease in leases], seconds
                 )
-        except SqsError as error:
+        except Exception as error:  # whatever it is, the other leases are still to be kept
             log.warning("lease_renewal_failed", leases=len(leases), error=type(error).__name__)
             return
         renewed = 0

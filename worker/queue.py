@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from worker.batching import Batcher, EntryError
 from worker.logs import get_logger
@@ -300,8 +302,16 @@ class ResultQueue:
             self._metrics.sqs_call("SendMessage", ok)
 
 
-SqsError = (ClientError, BotoCoreError, EntryError, TimeoutError, OSError)
-"""What an SQS call may raise that time may mend."""
+SqsError = (
+    ClientError,
+    BotoCoreError,
+    ResponseParserError,
+    aiohttp.ClientError,
+    EntryError,
+    TimeoutError,
+    OSError,
+)
+"""What an SQS call may raise that time may mend: refusals, garbled answers, cut connections."""
 
 
 def now() -> float:

@@ -1,0 +1,184 @@
+"""Permits: reserved for exactly what is asked for, by priority, with a share for the lower."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from worker.intake import READ_AHEAD_PER_SLOT, Intake
+
+
+async def waiting(intake: Intake, rank: int, most: int = 10) -> asyncio.Task[int]:
+    task = asyncio.create_task(intake.acquire(rank, most))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_no_more_is_granted_than_slots_and_their_read_ahead() -> None:
+    intake = Intake(3)
+    assert intake.capacity == 3 * (1 + READ_AHEAD_PER_SLOT)
+    assert await intake.acquire(0, 4) == 4
+    assert await intake.acquire(0, 10) == 2
+    blocked = await waiting(intake, 0)
+    assert not blocked.done()
+    intake.release(0)
+    assert await blocked == 1
+
+
+async def test_concurrent_polls_never_overshoot() -> None:
+    intake = Intake(4, ranks=3, reserve=0.2)
+    tasks = [await waiting(intake, rank) for rank in (0, 1, 2)]
+    granted = [task.result() if task.done() else 0 for task in tasks]
+    assert sum(granted) == intake.in_use <= intake.capacity
+    for task in tasks:
+        task.cancel()
+
+
+async def test_a_freed_permit_goes_to_the_highest_queue_that_waits() -> None:
+    intake = Intake(2, ranks=2, reserve=0.1)
+    assert await intake.acquire(1, 1) == 1
+    assert await intake.acquire(0, 10) == 3
+    low, high = await waiting(intake, 1), await waiting(intake, 0)
+    intake.release(0)
+    await asyncio.sleep(0)
+    assert high.done()
+    assert not low.done()
+    low.cancel()
+
+
+async def test_a_lower_queue_gets_its_share_before_a_higher_gets_more() -> None:
+    intake = Intake(2, ranks=2, reserve=0.1)
+    assert intake.assured(1) == 1
+    assert await intake.acquire(0, 10) == 3
+    assert await intake.acquire(1, 10) == 1
+    high, low = await waiting(intake, 0), await waiting(intake, 1)
+    intake.release(1)
+    await asyncio.sleep(0)
+    assert low.done()
+    assert not high.done()
+    high.cancel()
+
+
+async def test_without_a_backlog_above_a_lower_queue_has_all_but_one_poll() -> None:
+    intake = Intake(4, ranks=2, reserve=0.1)
+    assert await intake.acquire(0, 1) == 1
+    assert await intake.acquire(1, 10) == 7
+
+
+async def test_a_cancelled_wait_costs_no_permit() -> None:
+    intake = Intake(1)
+    await intake.acquire(0, 2)
+    blocked = await waiting(intake, 0)
+    blocked.cancel()
+    await asyncio.gather(blocked, return_exceptions=True)
+    intake.release(0, 2)
+    assert intake.in_use == 0
+    assert await intake.acquire(0, 10) == 2
+
+
+async def test_a_wait_cancelled_as_it_was_granted_gives_the_permits_back() -> None:
+    intake = Intake(1)
+    await intake.acquire(0, 2)
+    blocked = await waiting(intake, 0)
+    intake.release(0, 2)
+    blocked.cancel()
+    await asyncio.gather(blocked, return_exceptions=True)
+    assert intake.in_use == 0
+
+
+async def test_fewer_slots_grant_nothing_until_the_surplus_has_run_out() -> None:
+    intake = Intake(3)
+    assert await intake.acquire(0, 6) == 6
+    intake.resize(1)
+    blocked = await waiting(intake, 0)
+    intake.release(0, 4)
+    await asyncio.sleep(0)
+    assert not blocked.done()
+    intake.release(0)
+    assert await blocked == 1
+    intake.resize(3)
+    assert await intake.acquire(0, 10) == 4
+
+
+@given(
+    slots=st.integers(1, 64), ranks=st.integers(1, 6), reserve=st.floats(0, 0.5, allow_nan=False)
+)
+def test_every_queue_can_always_poll_and_the_shares_fit(
+    slots: int, ranks: int, reserve: float
+) -> None:
+    intake = Intake(slots, ranks=ranks, reserve=reserve)
+    shares = [intake.assured(rank) for rank in range(ranks)]
+    assert shares[0] == 0
+    assert sum(shares) < intake.capacity
+    if ranks > 1:
+        assert min(shares[1:]) >= 1
+    assert all(intake.grantable(rank) >= 1 for rank in range(ranks))
+
+
+class Polls(RuleBasedStateMachine):
+    """Acquire, release, resize and cancel in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.intake = Intake(2, ranks=3, reserve=0.2)
+        self.out = [0, 0, 0]
+        self.waits: list[tuple[int, asyncio.Task[int]]] = []
+        self.largest = self.intake.capacity
+
+    def teardown(self) -> None:
+        for _, task in self.waits:
+            task.cancel()
+        self._turn()
+        self.loop.close()
+
+    def _turn(self) -> None:
+        for _ in range(3):
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+        for rank, task in self.waits:
+            if task.done() and not task.cancelled():
+                self.out[rank] += task.result()
+        self.waits = [(rank, task) for rank, task in self.waits if not task.done()]
+
+    @rule(rank=st.integers(0, 2), most=st.integers(1, 10))
+    def acquire(self, rank: int, most: int) -> None:
+        self.waits.append((rank, self.loop.create_task(self.intake.acquire(rank, most))))
+        self._turn()
+
+    @rule(rank=st.integers(0, 2), count=st.integers(1, 4))
+    def release(self, rank: int, count: int) -> None:
+        given = min(count, self.out[rank])
+        if given:
+            self.out[rank] -= given
+            self.intake.release(rank, given)
+            self._turn()
+
+    @rule(slots=st.integers(1, 5))
+    def resize(self, slots: int) -> None:
+        self.intake.resize(slots)
+        self.largest = max(self.largest, self.intake.capacity)
+        self._turn()
+
+    @rule(which=st.integers(0, 20))
+    def cancel(self, which: int) -> None:
+        if self.waits:
+            self.waits[which % len(self.waits)][1].cancel()
+            self._turn()
+
+    @invariant()
+    def what_is_out_is_counted_and_never_too_much(self) -> None:
+        assert self.intake.in_use == sum(self.out) <= self.largest
+
+    @invariant()
+    def nobody_waits_for_what_is_free(self) -> None:
+        for rank, _ in self.waits:
+            assert self.intake.grantable(rank) == 0
+
+
+TestPolls = pytest.mark.filterwarnings("ignore::pytest.PytestCollectionWarning")(Polls.TestCase)
+TestPolls.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
