@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from worker.contract import (
     DEFAULT_JOB_TYPE,
     Addressee,
@@ -25,8 +23,9 @@ from worker.deadletter_attributes import attributes_of
 from worker.deadletters import DeadLetter, Walk
 from worker.failures import ErrorCode, JobFailure, Stage
 from worker.logs import bound, get_logger
-from worker.queue import Message, Queue
+from worker.queue import Message, Queue, SqsError
 from worker.results import fingerprint
+from worker.settlement import NO_EVENT_AFTER
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -65,16 +64,21 @@ class SilentLetters:
         addressee = Addressee.salvage(letter.body)
         with bound(job_id=addressee.job_id, message_id=letter.message_id):
             try:
-                if await self._recover(letter, addressee):
-                    return True
-                return await self._tell_and_mark(letter, addressee, _lost(letter), dlq_url)
-            except JobFailure as failure:
-                if failure.retryable:
-                    _log.warning("sweep_later", code=str(failure.code), reason=failure.message)
-                    self._to.report.later += 1
-                    return False
+                failure = _lost(letter)
+                try:
+                    if await self._recover(letter, addressee):
+                        return True
+                except JobFailure as refusal:
+                    if refusal.retryable:
+                        raise
+                    failure = refusal
                 return await self._tell_and_mark(letter, addressee, failure, dlq_url)
-            except (ClientError, BotoCoreError, OSError, TimeoutError) as error:
+            # One letter that fails stops no other: all of a batch are answered side by side.
+            except JobFailure as failure:
+                _log.warning("sweep_later", code=str(failure.code), reason=failure.message)
+                self._to.report.later += 1
+                return False
+            except SqsError as error:
                 _log.error("sweep_failed", error=type(error).__name__, reason=str(error))
                 self._to.report.errors += 1
                 return False
@@ -115,9 +119,8 @@ class SilentLetters:
 
     async def _tell(self, letter: DeadLetter, addressee: Addressee, failure: JobFailure) -> bool:
         """Send `analysis.failed`; raises JobFailure where a later sweep may fare better."""
-        if addressee.job_id is None:
-            return False
-        if addressee.webhook_url is None and not self._to.sinks.has_other:
+        url = None if NO_EVENT_AFTER & {failure.code, failure.cause} else addressee.webhook_url
+        if addressee.job_id is None or (url is None and not self._to.sinks.has_other):
             return False
         event = build_event(
             EventType.FAILED,
@@ -128,7 +131,7 @@ class SilentLetters:
             error=EventError.of(failure),
         )
         try:
-            await self._to.sinks.send(addressee.webhook_url, event)
+            await self._to.sinks.send(url, event)
         except JobFailure as refusal:
             if refusal.retryable:
                 raise

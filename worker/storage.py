@@ -21,6 +21,9 @@ REFERENCE_CACHE_BYTES: Final = 32 * 2**20
 CONFLICT_ATTEMPTS: Final = 4
 """S3 answers 409 to a conditional write that runs beside another; the write is repeated."""
 
+_BROKE_OFF: Final = (StreamError, TimeoutError, asyncio.IncompleteReadError)
+"""What reading a body may raise; botocore wraps none of it."""
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -78,11 +81,8 @@ class Storage:
                 self._cache.move_to_end(location)
                 return kept
             raise classify(error, what=named) from error
-        except (StreamError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise JobFailure(
-                ErrorCode.STORAGE_UNAVAILABLE,
-                f"The {named} broke off while it was read: {type(error).__name__}.",
-            ) from error
+        except _BROKE_OFF as error:
+            raise _broken_off(named, error) from error
         except Exception as error:
             raise classify(error, what=named) from error
         if max(size, length) > max_bytes:
@@ -110,7 +110,15 @@ class Storage:
             self._cached_bytes -= len(oldest.data)
 
     async def read(self, location: S3Location) -> tuple[bytes, dict[str, str]] | None:
-        """Read an object of our own with its metadata; None if there is none."""
+        """Read an object of our own with its metadata; None if there is none.
+
+        Raises
+        ------
+        JobFailure
+            storage_unavailable, if the object breaks off while it is read.
+        ClientError, BotoCoreError
+            S3 refused or did not answer, after the SDK's own retries.
+        """
         try:
             reply = await self._s3.get_object(Bucket=location.bucket, Key=location.key)
             async with reply["Body"] as stream:
@@ -119,6 +127,8 @@ class Storage:
             if _status(error) == 404:
                 return None
             raise
+        except _BROKE_OFF as error:
+            raise _broken_off(str(location), error) from error
 
     async def exists(self, location: S3Location) -> bool:
         """Whether there is such an object."""
@@ -163,6 +173,13 @@ class Storage:
     async def remove(self, location: S3Location) -> None:
         """Remove an object, if it is there."""
         await self._s3.delete_object(Bucket=location.bucket, Key=location.key)
+
+
+def _broken_off(named: str, error: BaseException) -> JobFailure:
+    return JobFailure(
+        ErrorCode.STORAGE_UNAVAILABLE,
+        f"The {named} broke off while it was read: {type(error).__name__}.",
+    )
 
 
 def _status(error: ClientError) -> int:

@@ -15,6 +15,7 @@ from worker import handlers
 from worker.aws import AwsClients, open_clients
 from worker.deadletters import dead_letter_queues
 from worker.expiry import expire
+from worker.failures import JobFailure
 from worker.locations import S3Location
 from worker.logs import get_logger
 from worker.metrics import Metrics
@@ -83,7 +84,7 @@ async def sweep(settings: Settings, options: SweepOptions) -> SweepReport:
         for repair in (_answer_letters, _resend_results, _expire):
             try:
                 await repair(settings, options, clients, deliverer, metrics)
-            except* (ClientError, BotoCoreError, OSError, TimeoutError) as group:
+            except* (JobFailure, ClientError, BotoCoreError, OSError, TimeoutError) as group:
                 for error in group.exceptions:
                     _log.error("sweep_failed", repair=repair.__name__, reason=str(error))
                     report.errors += 1

@@ -77,6 +77,9 @@ class Undelivered:
                     await self._deliver(job_id)
                 finally:
                     await self._storage.remove(claim)
+            except JobFailure as failure:
+                _log.warning("sweep_later", code=str(failure.code), reason=failure.message)
+                self._to.report.later += 1
             except (ClientError, BotoCoreError, OSError, TimeoutError) as error:
                 _log.error("sweep_failed", error=type(error).__name__, reason=str(error))
                 self._to.report.errors += 1

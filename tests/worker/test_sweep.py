@@ -9,7 +9,9 @@ from typing import Any
 import boto3
 import orjson
 import pytest
+from aiobotocore.response import StreamingBody
 from aiobotocore.session import AioSession, get_session
+from aiohttp import ClientPayloadError
 from typer.testing import CliRunner
 
 from tests.worker.queues import Queues, make_queues
@@ -223,6 +225,35 @@ async def test_a_letter_whose_job_id_belongs_to_another_job_says_so(
     assert json.loads(consumer.received[0].body)["data"]["error"]["code"] == "job_id_conflict"
 
 
+async def test_one_letter_that_fails_stops_neither_the_next_nor_the_other_repairs(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.webhook.ATTEMPT_TIMES_S", (0.0,))
+    down, well, third = [await open_consumer(answers=[code]) for code in (503, 200, 200)]
+    await store(job("take-1", down.url), delivered=True)
+    await store(job("take-9", third.url))
+    # Of another job under the same id: a permanent failure, whose own event then fails to go.
+    silent(queues, json.dumps({**job("take-1", down.url), "text": "Another line."}))
+    silent(queues, json.dumps(job("take-2", well.url)))
+    report = await swept()
+    assert (report.later, report.answered, report.resent, report.errors) == (1, 1, 1, 0)
+    assert events(well) == [(event_id_of("take-2", EventType.FAILED), "analysis.failed", "take-2")]
+
+
+async def test_a_consumer_that_is_gone_gets_no_event_of_it(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer(answers=[410])
+    fields = job("take-1", consumer.url)
+    await store(fields)
+    silent(queues, json.dumps(fields))
+    report = await swept(SweepOptions(undelivered_older_than_s=3600))
+    assert (report.marked, report.answered) == (1, 0)
+    assert [kind for _, kind, _ in events(consumer)] == ["analysis.completed"]
+    (letter,) = queues.drain(queues.dead)
+    assert letter["MessageAttributes"]["error_code"]["StringValue"] == "webhook_gone"
+
+
 # --- results that nobody has taken
 
 
@@ -284,6 +315,27 @@ async def test_a_result_whose_consumer_is_down_waits_for_the_next_sweep(
     await store(job("take-1", consumer.url))
     assert (await swept()).later == 1
     assert (await swept()).resent == 1
+
+
+async def test_a_note_that_breaks_off_while_it_is_read_stops_no_other(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = await open_consumer()
+    for name in ("take-1", "take-2"):
+        await store(job(name, consumer.url))
+    whole = StreamingBody.read
+
+    async def broken(body: StreamingBody, amt: int | None = None) -> bytes:
+        data = await whole(body, amt)
+        broken_off.append(data)
+        if len(broken_off) == 1:
+            raise ClientPayloadError("Response payload is not completed")
+        return data
+
+    broken_off: list[bytes] = []
+    monkeypatch.setattr(StreamingBody, "read", broken)
+    report = await swept()
+    assert (report.later, report.resent) == (1, 1)
 
 
 async def test_a_note_without_a_result_is_removed(queues: Queues) -> None:
