@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from worker.aws import open_clients, region
 from worker.contract import AnalysisJob
 from worker.locations import S3Location
@@ -93,10 +95,6 @@ class Submitted:
     upload: Upload = field(repr=False)
 
 
-class SendError(Exception):
-    """SQS did not take a job."""
-
-
 class JobProducer:
     """Sends jobs; threads may share one, as they may share boto3's clients.
 
@@ -151,9 +149,10 @@ class JobProducer:
     ) -> SendReport:
         """Send jobs in batches of ten, and each failed entry again.
 
-        A job that is refused, or that SQS does not take, is reported and holds up no other. In a
-        FIFO group of several jobs an entry that failed and was sent again comes after its
-        neighbours; send such jobs one by one if their order matters.
+        A job that is refused, or that SQS does not take, is reported and holds up no other; so
+        is a batch that fails as a whole, after the SDK's own retries. In a FIFO group of several
+        jobs an entry that failed and was sent again comes after its neighbours; send such jobs
+        one by one if their order matters.
 
         Parameters
         ----------
@@ -168,9 +167,13 @@ class JobProducer:
         for batch in batches(tally.composed(jobs)):
             pending: Sequence[OutgoingMessage] = batch
             for pause_s in _pauses_s():
-                answer = self._sqs_client().send_message_batch(
-                    QueueUrl=self._queue_url, Entries=_entries(pending)
-                )
+                try:
+                    answer = self._sqs_client().send_message_batch(
+                        QueueUrl=self._queue_url, Entries=_entries(pending)
+                    )
+                except (ClientError, BotoCoreError) as error:
+                    pending = tally.give_up(pending, error)
+                    break
                 pending = tally.read(pending, answer)
                 if not pending:
                     break
@@ -282,9 +285,13 @@ class AsyncJobProducer:
         for batch in batches(tally.composed(jobs)):
             pending: Sequence[OutgoingMessage] = batch
             for pause_s in _pauses_s():
-                answer = await self._sqs.send_message_batch(
-                    QueueUrl=self._queue_url, Entries=_entries(pending)
-                )
+                try:
+                    answer = await self._sqs.send_message_batch(
+                        QueueUrl=self._queue_url, Entries=_entries(pending)
+                    )
+                except (ClientError, BotoCoreError) as error:
+                    pending = tally.give_up(pending, error)
+                    break
                 pending = tally.read(pending, answer)
                 if not pending:
                     break
@@ -335,7 +342,9 @@ class _Tally:
             message = batch[int(entry["Id"])]
             self._sent.append(Sent(message.job_id, entry["MessageId"]))
         again = []
+        answered = {int(entry["Id"]) for entry in answer.get("Successful", ())}
         for entry in answer.get("Failed", ()):
+            answered.add(int(entry["Id"]))
             message = batch[int(entry["Id"])]
             reason = f"{entry.get('Code', 'unknown')}: {entry.get('Message', '')}".rstrip(": ")
             if entry.get("SenderFault"):
@@ -343,7 +352,21 @@ class _Tally:
             else:
                 self._reasons[message.job_id] = reason
                 again.append(message)
+        for index, message in enumerate(batch):
+            if index not in answered:
+                self._reasons[message.job_id] = "SQS did not answer for this entry"
+                again.append(message)
         return again
+
+    def give_up(
+        self, batch: Sequence[OutgoingMessage], error: ClientError | BotoCoreError
+    ) -> list[OutgoingMessage]:
+        """Report a whole request that failed; nothing is left to send again."""
+        reason = str(error)
+        if not _is_refusal(error):
+            reason = f"{reason} (SQS gave no answer: the job may have been taken)"
+        self._not_sent += [NotSent(message.job_id, reason) for message in batch]
+        return []
 
     def end_batch(self, left: Sequence[OutgoingMessage], on_done: OnDone | None) -> None:
         for message in left:
@@ -377,6 +400,14 @@ def _traced(envelope: Envelope | None) -> Envelope:
 
 def _entries(messages: Sequence[OutgoingMessage]) -> Any:
     return [{"Id": str(index), **message.arguments()} for index, message in enumerate(messages)]
+
+
+def _is_refusal(error: ClientError | BotoCoreError) -> bool:
+    """Whether SQS itself said no; of any other error nobody knows what became of the request."""
+    if not isinstance(error, ClientError):
+        return False
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return 400 <= status < 500
 
 
 def _pauses_s() -> Iterator[float]:

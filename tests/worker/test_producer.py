@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 import worker.producer
 from analysis.errors import AudioError
@@ -214,14 +214,25 @@ def test_no_jobs_are_no_call(queue: str) -> None:
 class Moody:
     """An SQS client that refuses entries, by job, so many times."""
 
-    def __init__(self, refusals: dict[str, int], *, sender_fault: bool = False) -> None:
+    def __init__(
+        self,
+        refusals: dict[str, int],
+        *,
+        sender_fault: bool = False,
+        silent: bool = False,
+        errors: Sequence[Exception | None] = (),
+    ) -> None:
         self.refusals = refusals
         self.sender_fault = sender_fault
+        self.silent = silent
+        self.errors = list(errors)
         self.calls: list[list[str]] = []
 
     def answer(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
         ids = [json.loads(entry["MessageBody"])["job_id"] for entry in entries]
         self.calls.append(ids)
+        if self.errors and (error := self.errors.pop(0)):
+            raise error
         good, bad = [], []
         for entry, job_id in zip(entries, ids, strict=True):
             if self.refusals.get(job_id, 0) > 0:
@@ -235,7 +246,12 @@ class Moody:
                 )
             else:
                 good.append({"Id": entry["Id"], "MessageId": f"m-{job_id}"})
-        return {"Successful": good, "Failed": bad}
+        return {"Successful": good, "Failed": [] if self.silent else bad}
+
+
+def refused(status: int, code: str) -> ClientError:
+    reply: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(reply, "SendMessageBatch")
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -300,6 +316,40 @@ def test_an_entry_that_is_the_sender_s_fault_is_not_sent_again(
     report = send_many(client, [job(0), job(1)])
     assert len(client.calls) == 1
     assert [lost.job_id for lost in report.not_sent] == ["job-0"]
+
+
+def test_an_entry_that_sqs_does_not_answer_for_is_sent_again_and_else_reported(
+    send_many: Callable[[Moody, list[Any]], SendReport],
+) -> None:
+    client = Moody({"job-1": 1, "job-2": 99}, silent=True)
+    report = send_many(client, [job(number) for number in range(3)])
+    assert client.calls[1:3] == [["job-1", "job-2"], ["job-2"]]
+    assert [sent.job_id for sent in report.sent] == ["job-0", "job-1"]
+    (lost,) = report.not_sent
+    assert (lost.job_id, lost.reason) == (
+        "job-2",
+        "SQS did not answer for this entry (after 4 attempts)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "may_be_there"),
+    [
+        (EndpointConnectionError(endpoint_url="https://sqs.test"), True),
+        (refused(503, "ServiceUnavailable"), True),
+        (refused(403, "AccessDenied"), False),
+    ],
+    ids=["no answer", "server error", "refused"],
+)
+def test_a_batch_that_fails_as_a_whole_is_reported_and_the_next_is_sent(
+    send_many: Callable[[Moody, list[Any]], SendReport], error: Exception, may_be_there: bool
+) -> None:
+    client = Moody({"job-3": 1}, errors=[None, error])
+    report = send_many(client, [job(number) for number in range(14)])
+    assert len(report.sent) == 13
+    (lost,) = report.not_sent
+    assert lost.job_id == "job-3"
+    assert ("may have been taken" in lost.reason) is may_be_there
 
 
 def test_a_queue_that_is_not_there_is_an_error(moto_endpoint: str) -> None:
