@@ -54,6 +54,22 @@ def _blank_is_absent(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _by_newer_names(fields: dict[str, Any]) -> dict[str, Any]:
+    taken = {
+        name: fields[older]
+        for name, older in OLDER_NAMES.items()
+        if older in fields and _blank_is_absent(fields.get(name)) is None
+    }
+    return {**fields, **taken}
+
+
+def _whole_or_text(value: object) -> object:
+    """A clip's id as it is echoed: 7 for the 7.0 that some languages write."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return _blank_is_absent(value)
+
+
 # The length stands on the text alone: on the union it would be asked of None as well.
 Url = Annotated[
     Annotated[StrictStr, Field(max_length=MAX_URL_CHARS)] | None, BeforeValidator(_blank_is_absent)
@@ -114,14 +130,7 @@ class AnalysisJob(BaseModel):
     @classmethod
     def _older_names(cls, value: object) -> object:
         """Take an older name's value where the newer one is missing, null or blank."""
-        if not isinstance(value, dict):
-            return value
-        taken = {
-            name: value[older]
-            for name, older in OLDER_NAMES.items()
-            if older in value and _blank_is_absent(value.get(name)) is None
-        }
-        return {**value, **taken}
+        return _by_newer_names(value) if isinstance(value, dict) else value
 
     @field_validator("metadata", mode="before")
     @classmethod
@@ -139,9 +148,7 @@ class AnalysisJob(BaseModel):
     @field_validator("video_id", mode="before")
     @classmethod
     def _video_id_number(cls, value: object) -> object:
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        return _blank_is_absent(value)
+        return _whole_or_text(value)
 
     @classmethod
     def parse(cls, body: str | bytes) -> Self:
@@ -199,15 +206,18 @@ class Addressee:
 
     @classmethod
     def salvage(cls, body: str | bytes) -> Addressee:
-        """Read what is usable from a body that failed to parse. Never raises."""
+        """Read whom a body names: all of a valid one, of another what is usable. Never raises."""
         try:
             fields = _json_object(body)
         except JobFailure:
             return cls()
+        try:
+            return cls.of(AnalysisJob.model_validate(fields))
+        except ValidationError:
+            fields = _by_newer_names(fields)
         job_id = fields.get("job_id")
-        url = fields.get("webhook_url") or fields.get("callback_url")
-        video_id = fields.get("video_id")
-        video_id = fields.get("token_id") if video_id in (None, "") else video_id
+        url = _blank_is_absent(fields.get("webhook_url"))
+        video_id = _whole_or_text(fields.get("video_id"))
         return cls(
             job_id=job_id if isinstance(job_id, str) and _JOB_ID.fullmatch(job_id) else None,
             webhook_url=url if isinstance(url, str) and len(url) <= MAX_URL_CHARS else None,

@@ -189,6 +189,26 @@ def test_what_cannot_be_used_of_it_is_left_out(body: str) -> None:
     assert Addressee.salvage(body) == Addressee()
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"webhook_url": "  ", "callback_url": "https://x.example/"},
+        {"webhook_url": " ", "callback_url": "\t"},
+        {"video_id": 7.0},
+        {"video_id": " ", "token_id": 8},
+        {"metadata": {"class": "3b"}},
+    ],
+)
+def test_a_valid_message_and_what_is_left_of_a_broken_one_name_the_same_addressee(
+    fields: dict[str, Any],
+) -> None:
+    whole = {"metadata": {"a": 1}, **JOB, **fields}
+    broken = {key: value for key, value in whole.items() if key != "s3_audio_url"}
+    known = Addressee.of(AnalysisJob.parse(json.dumps(whole)))
+    assert Addressee.salvage(json.dumps(whole)) == known
+    assert Addressee.salvage(json.dumps(broken)) == known
+
+
 # --- events
 
 
