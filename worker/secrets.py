@@ -31,6 +31,9 @@ STALE_AFTER_S: Final = 10.0
 """How old keys must be for a refused signature to have them read again: a consumer that refuses
 everything must not turn into a stream of calls to AWS."""
 
+READ_TIMEOUT_S: Final = 5.0
+"""For one reading, with the SDK's own retries: a delivery may wait for it."""
+
 SETTING: Final = "WORKER_WEBHOOK_SECRET"
 
 _log = get_logger("worker.secrets")
@@ -164,10 +167,13 @@ class WebhookKeys:
 
 
 async def _read(reference: SecretReference, session: AioSession) -> tuple[SigningKey, ...]:
-    """Read the keys that a reference names, the newest first."""
+    """Read the keys that a reference names, the newest first, within `READ_TIMEOUT_S`."""
     # Typed as Any: stubs for these two services would be two more packages for three calls.
     create_client: Any = session.create_client
-    async with create_client(reference.service, region_name=reference.region) as client:
+    async with (
+        asyncio.timeout(READ_TIMEOUT_S),
+        create_client(reference.service, region_name=reference.region) as client,
+    ):
         if reference.service == "ssm":
             answer = await client.get_parameter(Name=reference.name, WithDecryption=True)
             return parse_keys(_field(answer["Parameter"]["Value"], reference))

@@ -75,6 +75,22 @@ async def test_a_secret_in_secrets_manager_is_read_by_its_arn(secrets_manager: A
     assert keys.is_refreshed
 
 
+async def test_a_secret_that_does_not_answer_is_not_waited_for(
+    moto_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr(worker.secrets, "READ_TIMEOUT_S", 0.05)
+    async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:webhook"
+        with pytest.raises(SettingsError, match="TimeoutError"):
+            await asyncio.wait_for(load(arn), 10)
+
+
 async def test_a_parameter_in_the_parameter_store_is_read_by_its_arn(moto_endpoint: str) -> None:
     ssm = boto3.client("ssm")
     ssm.put_parameter(Name="/worker/webhook", Value=key("p"), Type="SecureString")
