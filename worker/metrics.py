@@ -248,7 +248,7 @@ class Metrics:
             self._emf.count("SqsCalls", Operation=operation, Result=result)
 
     def delivered(self, sink: str) -> None:
-        """An event was taken by a sink: `webhook`, `queue` or `bucket`."""
+        """An event was taken by a sink: `webhook` or `result_queue`."""
         sink = self._bounded("sink", sink)
         self._delivered.labels(sink).inc()
         if self._emf:

@@ -198,7 +198,7 @@ def redrive(
     older_than: options.OlderThan = None,
     newer_than: options.NewerThan = None,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=0.01, help="At most so many a second.")
+        float | None, typer.Option("--rate", min=0.1, help="At most so many a second.")
     ] = None,
     limit: Limit = None,
     dry_run: DryRun = False,
