@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 
@@ -11,14 +10,14 @@ class AlignedPhone:
     """One phone on the recording; start and end in seconds.
 
     `log_likelihood` is the mean over its frames of log p(frame | state) in nats, each frame's
-    best state of all being 0: what PocketSphinx's second pass says about the fit. NaN where it
+    best state of all being 0: what PocketSphinx's second pass says about the fit. None where it
     was not asked.
     """
 
     phone: str
     start: float
     end: float
-    log_likelihood: float = math.nan
+    log_likelihood: float | None = None
 
 
 @dataclass(frozen=True)

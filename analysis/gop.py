@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # A phone that fits no state of the model at all; below it nothing more is told apart.
 GOP_FLOOR_NATS: Final = -8.0
+# Of a phone that PocketSphinx was not asked about.
+GOP_UNKNOWN_NATS: Final = GOP_FLOOR_NATS / 2
 
 
 def phone_scores(
@@ -26,12 +28,11 @@ def phone_scores(
     Parameters
     ----------
     phones : (P,) rows of `PHONES`.
-    likelihoods : (P,) `AlignedPhone.log_likelihood`, nats; NaN, where the aligner was not
-        asked, counts as the middle of the floor and the best.
+    likelihoods : (P,) `AlignedPhone.log_likelihood`, nats.
     table : (39, 2), a and b of 100 / (1 + exp(−(a + b · GOP))) for each of `PHONES`, b ≥ 0 so
         that a better fit never lowers a score.
     """
-    gop = np.maximum(np.nan_to_num(likelihoods, nan=GOP_FLOOR_NATS / 2), GOP_FLOOR_NATS)
+    gop = np.maximum(likelihoods, GOP_FLOOR_NATS)
     intercept, slope = table[phones].T
     scores: NDArray[np.float64] = 100.0 / (1.0 + np.exp(-(intercept + slope * gop)))
     return scores

@@ -1,4 +1,4 @@
-"""Forced alignment on the phone network's own posteriors: the fast way, and the last resort."""
+"""Forced alignment on the phone network's own posteriors."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from analysis.assessment import (
 from analysis.calibration import HEADS, Calibration, load_calibration
 from analysis.evidence import LineEvidence, gather
 from analysis.features import log_mel
-from analysis.gop import phone_scores
+from analysis.gop import GOP_UNKNOWN_NATS, phone_scores
 from analysis.line_features import line_features
 from analysis.network import load_network
 from analysis.presence import holds_speech, line_evidence, word_features
@@ -83,8 +83,8 @@ def assess(
     if not alignment.placed:
         return _unjudged(count, engine)
     rows = segments(alignment.placed)
-    likelihoods = np.array([p.log_likelihood for w in alignment.placed for p in w.phones])
     if network is None:
+        likelihoods = _likelihoods(alignment)
         scores = phone_scores(rows.phones, likelihoods, calibration.gop) / PHONE_TO_PERCENT
         words = rows.members() @ scores / rows.members().sum(axis=1)
         features = line_features(
@@ -114,6 +114,11 @@ def assess(
     line = _line_scores(calibration, "network", features)
     judged = _Judged(scores, words, line, evidence)
     return _told(alignment, count, judged, engine, calibration, absent=absent)
+
+
+def _likelihoods(alignment: Alignment) -> NDArray[np.float64]:
+    found = [phone.log_likelihood for word in alignment.placed for phone in word.phones]
+    return np.array([GOP_UNKNOWN_NATS if one is None else one for one in found])
 
 
 def _line_scores(

@@ -100,7 +100,7 @@ def score(
     options = options or Options()
     clock = _Clock()
     with clock.stage("align"):
-        alignment = _aligner().align(recording, reference, profile=options.profile)
+        alignment = _aligner().align(recording, reference)
     with clock.stage("pitch"):
         own_pitch = track_pitch(recording)
     with clock.stage("assess"):

@@ -135,34 +135,30 @@ def _read_part(path: Path, by_name: dict[str, Line]) -> list[Example]:
 
 
 def _prepare(task: tuple[list[Line], Path, Path]) -> Path:
-    from analysis.alignment import Aligner
     from analysis.audio import Recording
     from analysis.features import log_mel
-    from analysis.phones import normalise_phones
+    from analysis.phones import PHONE_INDEX, normalise_phones
     from analysis.pronunciations import Pronunciation
-    from analysis.segments import segments
+    from analysis.sphinx import place_by_sphinx
 
     lines, folder, path = task
-    aligner = Aligner()
     names, mels, mel_frames, phones, spans, words, likelihoods, counts = ([] for _ in range(8))
     for line in lines:
         recording = Recording.from_file(audio_path(folder, line))
-        known = [normalise_phones(word) for word in line.phones]
-        alignment = aligner.align_pronunciations(
-            recording,
-            line.words,
-            [Pronunciation((word,), "reference") if word else None for word in known],
-        )
-        if len(alignment.placed) != len(line.words):
-            print(f"{line.name} is left out: {alignment.note}", flush=True)
+        known = [
+            Pronunciation((normalise_phones(word) or (),), "reference") for word in line.phones
+        ]
+        placed = place_by_sphinx(recording, known)
+        if placed is None:
+            print(f"{line.name} is left out: PocketSphinx cannot place it", flush=True)
             continue
-        rows = segments(alignment.placed)
+        rows = [(index, phone) for index, word in enumerate(placed) for phone in word]
         names.append(line.name)
-        phones.append(rows.phones)
-        spans.append(rows.spans)
-        words.append(rows.words)
-        likelihoods.append([p.log_likelihood for w in alignment.placed for p in w.phones])
-        counts.append(len(rows.phones))
+        phones.append([PHONE_INDEX[phone.phone] for _, phone in rows])
+        spans.append([(phone.start, phone.end) for _, phone in rows])
+        words.append([index for index, _ in rows])
+        likelihoods.append([phone.log_likelihood or 0.0 for _, phone in rows])
+        counts.append(len(rows))
         for heard in _variants(recording.samples, line.name):
             mel = log_mel(heard).astype(np.float16)
             mels.append(mel)
@@ -172,9 +168,9 @@ def _prepare(task: tuple[list[Line], Path, Path]) -> Path:
         names=np.array(names),
         mels=np.concatenate(mels),
         mel_frames=np.array(mel_frames),
-        phones=np.concatenate(phones),
-        spans=np.concatenate(spans),
-        words=np.concatenate(words),
+        phones=np.concatenate(phones).astype(np.int64),
+        spans=np.concatenate(spans).astype(np.float32),
+        words=np.concatenate(words).astype(np.int64),
         likelihoods=np.concatenate(likelihoods).astype(np.float32),
         phone_counts=np.array(counts),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis import network_alignment
 from analysis.alignment import Aligner
 from analysis.audio import Recording
 from analysis.reference import Reference
@@ -49,13 +50,31 @@ def test_words_lie_where_the_synthesiser_put_them(aligner, line):
 def test_every_phone_of_the_reference_is_placed_in_order(aligner):
     reference = timed_reference("lantern")
     result = aligner.align(recording("lantern"), reference)
-    assert result.method == "pocketsphinx"
+    assert result.method == "network"
     assert result.note is None
     for word, truth in zip(result.words, reference.words, strict=True):
         assert [phone.phone for phone in word.phones] == [phone.phone for phone in truth.phones]
     phones = [phone for word in result.words for phone in word.phones]
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(phones))
     assert all(phone.end > phone.start for phone in phones)
+
+
+def test_without_the_network_pocketsphinx_places_the_line(aligner, monkeypatch):
+    reference = timed_reference("lantern")
+    by_network = aligner.align(recording("lantern", "actor"), reference)
+    monkeypatch.setattr(network_alignment, "load_network", lambda: None)
+    by_sphinx = aligner.align(recording("lantern", "actor"), reference)
+    assert by_sphinx.method == "pocketsphinx"
+    assert all(p.log_likelihood <= 0 for word in by_sphinx.words for p in word.phones)
+    apart = [abs(a.start - b.start) for a, b in zip(by_network.words, by_sphinx.words, strict=True)]
+    assert np.median(apart) < 0.04
+
+
+def test_pocketsphinx_does_not_remember_the_recording_before(aligner, monkeypatch):
+    monkeypatch.setattr(network_alignment, "load_network", lambda: None)
+    first = aligner.align(recording("lantern"), timed_reference("lantern"))
+    aligner.align(recording("stranger"), timed_reference("stranger"))
+    assert aligner.align(recording("lantern"), timed_reference("lantern")) == first
 
 
 def test_given_phones_are_used_for_a_word_that_no_dictionary_knows(aligner):

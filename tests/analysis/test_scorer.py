@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import scorer
+from analysis import network_alignment, scorer
 from analysis.alignment import Aligner
 from analysis.audio import Recording
 from analysis.contour import PitchContour
@@ -29,7 +29,7 @@ def reference(line):
 
 
 def judge(heard, text, *, profile="accurate"):
-    alignment = Aligner().align(heard, text, profile=profile)
+    alignment = Aligner().align(heard, text)
     return assess(heard, text, alignment, pitch=track_pitch(heard), profile=profile)
 
 
@@ -53,7 +53,7 @@ def test_every_phone_word_and_the_line_have_scores_between_0_and_100(good):
 
 def test_the_engine_says_what_judged(good):
     assert good.engine["scorer"].startswith("network")
-    assert good.engine["aligner"] == "pocketsphinx"
+    assert good.engine["aligner"] == "network"
 
 
 def test_the_total_is_the_blend_that_its_weights_say(good):
@@ -64,15 +64,17 @@ def test_the_total_is_the_blend_that_its_weights_say(good):
 
 def test_the_fast_profile_judges_alike(good):
     fast = judge(recording("lantern/good.flac"), reference("lantern"), profile="fast")
-    assert fast.engine["aligner"] == "network"
+    assert fast.engine["profile"] == "fast"
     assert fast.pronunciation == pytest.approx(good.pronunciation, abs=12)
     assert [word.status for word in fast.words] == [word.status for word in good.words]
 
 
 def test_without_the_network_gop_scores_and_says_so(monkeypatch):
     monkeypatch.setattr(scorer, "load_network", lambda: None)
+    monkeypatch.setattr(network_alignment, "load_network", lambda: None)
     found = judge(recording("lantern/good.flac"), reference("lantern"))
     assert found.engine["scorer"] == "gop"
+    assert found.engine["aligner"] == "pocketsphinx"
     assert 0.0 < found.pronunciation <= 100.0
     assert all(word.score is not None for word in found.words)
 
