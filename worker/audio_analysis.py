@@ -146,19 +146,20 @@ def warm_up() -> None:
     warm_up_scoring()
 
 
-def _located(text: str, settings: Settings) -> S3Location:
+def _parsed(text: str, settings: Settings) -> S3Location:
     from worker.aws import endpoint_url
 
     try:
-        location = S3Location.parse(
+        return S3Location.parse(
             text, default_bucket=settings.default_bucket, endpoint_url=endpoint_url()
         )
     except LocationError as error:
         raise JobFailure(ErrorCode.INVALID_MESSAGE, f"{error}.") from None
-    return _allowed(location, settings)
 
 
-def _allowed(location: S3Location, settings: Settings) -> S3Location:
+def _located(text: str, settings: Settings) -> S3Location:
+    """An object that the job names, if it may."""
+    location = _parsed(text, settings)
     if settings.allowed_buckets and location.bucket not in settings.allowed_buckets:
         raise JobFailure(
             ErrorCode.BUCKET_NOT_ALLOWED,
@@ -171,7 +172,8 @@ def _by_video_id(job: AnalysisJob, settings: Settings, name: str) -> S3Location 
     if job.video_id is None or settings.reference_prefix is None:
         return None
     prefix = settings.reference_prefix.rstrip("/")
-    return _located(f"{prefix}/{job.video_id}/{name}", settings)
+    # The operator's own place: ALLOWED_BUCKETS bounds what a job may name.
+    return _parsed(f"{prefix}/{job.video_id}/{name}", settings)
 
 
 def _reference(name: str, location: S3Location, *, is_optional: bool = False) -> JobInput:

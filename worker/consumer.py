@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from worker import logs
 from worker.failures import ErrorCode, JobFailure, LeaseLost, classify
 from worker.queue import MAX_BATCH, Message, SqsError, new_attempt_id
+from worker.settlement import Action, decide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -46,6 +48,8 @@ EMPTY_CHECK_PAUSE_S: Final = 0.5
 """SQS's counts are approximate: they are read twice before a queue is taken for empty."""
 
 HAND_BACK_TIMEOUT_S: Final = 5.0
+HAND_BACK_MARGIN_S: Final = 1.0
+"""How much longer the drain waits for the hand-backs than each of them may take."""
 
 log = logs.get_logger()
 
@@ -144,7 +148,7 @@ class Consumer:
             log.info("draining", jobs=len(self._work), grace_s=grace_s)
         await self._wait_for_work(grace_s)
         self.cut()
-        await self._wait_for_work(HAND_BACK_TIMEOUT_S)
+        await self._wait_for_work(HAND_BACK_TIMEOUT_S + HAND_BACK_MARGIN_S)
         self.unsettled += len(self._work)
         self._renewing.cancel()
         for queue in self._queues:
@@ -191,7 +195,11 @@ class Consumer:
                 self._intake.release(rank, permits)
                 failure = classify(error, what=f"the queue {queue.name}")
                 log.warning(
-                    "receive_failed", queue=queue.name, code=str(failure.code), error=str(failure)
+                    "receive_failed",
+                    queue=queue.name,
+                    code=str(failure.code),
+                    reason=failure.message,
+                    error=type(error).__name__,
                 )
                 await self._sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, POLL_ERROR_MAX_S)
@@ -355,10 +363,21 @@ class Consumer:
         log.warning(
             "job_failed", code=str(failure.code), stage=str(failure.stage), reason=failure.message
         )
-        async with self._sinks.backlog:
+        async with self._place_to_tell(work.lease.message, failure):
             scored()
             decision = await self._settlement.failed(work.lease, failure)
         return str(decision.action), str(failure.code)
+
+    def _place_to_tell(
+        self, message: Message, failure: JobFailure
+    ) -> AbstractAsyncContextManager[object]:
+        """A place in the backlog where an event is sent; a back-off waits for no delivery."""
+        decision = decide(
+            failure,
+            receive_count=message.receive_count,
+            max_receives=message.queue.max_receive_count,
+        )
+        return nullcontext() if decision.action is Action.BACK_OFF else self._sinks.backlog
 
     async def _after_a_cut(self, work: _Work) -> str:
         """The job was stopped: by the loss of its lease, or by a drain."""
@@ -369,11 +388,12 @@ class Consumer:
         work.is_handed_back = True
         try:
             async with asyncio.timeout(HAND_BACK_TIMEOUT_S):
-                await self._settlement.hand_back(work.lease)
+                if await self._settlement.hand_back(work.lease):
+                    return "released"
         except (LeaseLost, TimeoutError):
-            self.unsettled += 1
-            return "left_to_visibility_timeout"
-        return "released"
+            pass
+        self.unsettled += 1
+        return "left_to_visibility_timeout"
 
 
 def _must_not_end(task: asyncio.Task[None]) -> None:

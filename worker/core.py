@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from worker import handlers as job_handlers
 from worker import logs
 from worker.aws import AwsClients
-from worker.contract import Event
 from worker.handlers import JobHandler
 from worker.metrics import Metrics
 from worker.pipeline import Pipeline
@@ -91,7 +90,7 @@ async def open_core(
     metrics: Metrics,
     analysts: Analysts,
     *,
-    also: Callable[[Event], None] | None = None,
+    answers_elsewhere: bool = False,
 ) -> AsyncIterator[Core]:
     """Make the pipeline, and wait until its analysis processes are warm."""
     async with AsyncExitStack() as stack:
@@ -109,7 +108,7 @@ async def open_core(
             else None,
             concurrency=settings.delivery_concurrency,
             metrics=metrics,
-            also=also,
+            answers_elsewhere=answers_elsewhere,
         )
         storage = Storage(clients.s3)
         pipeline = Pipeline(

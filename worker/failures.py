@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 MAX_RECEIVES_OF_A_LOST_PROCESS: Final = 3
-"""A job that kills or stalls its analysis process this often is taken for poison."""
+"""Receives after which a job that loses or stalls its analysis process is taken for poison."""
 
 
 class Stage(StrEnum):
@@ -279,11 +279,7 @@ class JobFailure(Exception):
         return self.policy in (Policy.RETRY, Policy.RETRY_LIMITED)
 
     def exhausted(self) -> JobFailure:
-        """What the last receive turns this failure into.
-
-        A lost or stuck process keeps its own code where three receives were its limit; all
-        others become `retries_exhausted` with this code as the cause.
-        """
+        """What the last receive turns this failure into: the real code becomes the cause."""
         return JobFailure(
             ErrorCode.RETRIES_EXHAUSTED,
             f"No attempt is left. The last one failed with {self.code}: {self.message}",

@@ -95,7 +95,7 @@ class Pipeline:
         *,
         on_started: Callable[[], None] = lambda: None,
         on_scored: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> Event:
         """Do a job up to the point where its event is delivered.
 
         Parameters
@@ -104,6 +104,10 @@ class Pipeline:
             Called when the job's analysis begins: from then on a drain lets it finish.
         on_scored
             Called when the job needs no analysis slot any more and has its place in the delivery.
+
+        Returns
+        -------
+        The event that stands for the job, delivered now or before.
 
         Raises
         ------
@@ -118,13 +122,17 @@ class Pipeline:
             kind="consumer",
             attributes={"job.id": task.job.job_id, "job.attempt": task.attempt},
         ):
-            await self._run(task, on_started, on_scored)
+            return await self._run(task, on_started, on_scored)
 
     async def _run(
         self, task: Task, on_started: Callable[[], None], on_scored: Callable[[], None]
-    ) -> None:
+    ) -> Event:
         job = task.job
         self._needs_an_answer_address(job)
+        stored = await self._recall(task)
+        if stored is not None and stored.is_delivered:
+            log.info("already_delivered")
+            return stored.event
         await self._sinks.check(job.webhook_url)
         progress = Progress(
             self._webhook,
@@ -134,21 +142,19 @@ class Pipeline:
             traceparent=task.traceparent,
         )
         try:
-            stored = await self._recall(task)
             if stored is None:
                 progress.report(ACCEPTED, "Job accepted.")
                 event = await self._compute(task, progress, on_started)
-            else:
-                event = stored.event
             async with self._sinks.backlog:
                 on_scored()
                 if stored is None:
                     stored = await self._keep(task, event)
                 await progress.close()
-                if stored.is_delivered:
+                if stored.is_delivered:  # by another worker, while this one computed
                     log.info("already_delivered")
                 else:
                     await self._deliver(task, stored.event)
+                return stored.event
         finally:
             await progress.close()
 
@@ -287,8 +293,12 @@ class Pipeline:
                 traceparent=current_traceparent() or task.traceparent,
             )
         if self._results is not None:
-            with _storing("the delivered mark"):
+            try:
                 await self._results.mark_delivered(task.job.job_id)
+            except Exception as error:
+                # The consumer has it, so the job has not failed; the sweep repeats the event,
+                # under the same id, for as long as it is listed as undelivered.
+                log.warning("delivered_mark_not_written", error=type(error).__name__)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

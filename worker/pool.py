@@ -100,7 +100,9 @@ class AnalysisProcess:
 
     async def start(self) -> None:
         """Start the child and wait until it is warm."""
-        future = await asyncio.to_thread(self._pool.schedule, child.warm_up, args=[self._warm_ups])
+        # In a thread that lives as long as the process: the kernel ends a child with the thread
+        # that started it.
+        future = await asyncio.to_thread(self._launch)
         async with asyncio.timeout(WARM_UP_TIMEOUT_S):
             answer: child.Answer = await asyncio.wrap_future(future)
         self.pid = answer.value
@@ -342,14 +344,21 @@ class AnalysisPool:
 
     async def _start_one(self) -> None:
         self._starting += 1
-        process = AnalysisProcess(self._warm_ups)
         try:
-            await process.start()
-        except BaseException:
-            await process.stop()
-            raise
+            process = AnalysisProcess(self._warm_ups)
+            try:
+                await process.start()
+            except BaseException:
+                await process.stop()
+                raise
         finally:
             self._starting -= 1
+        if process.resident_mb > self._max_mb:
+            log.warning(
+                "warm_process_above_memory_mark",
+                resident_mb=round(process.resident_mb),
+                advice="Each process is replaced after a single job: raise WORKER_CHILD_MAX_MB.",
+            )
         self._all.add(process)
         self._spawn(self._bury(process))
         self._give_back(process)
@@ -404,7 +413,7 @@ class AnalysisPool:
         """Hand a process to whoever waits, unless its time has come."""
         if process.jobs >= self._max_jobs:
             self._replace(process, "max_jobs")
-        elif process.resident_mb > self._max_mb:
+        elif process.jobs and process.resident_mb > self._max_mb:
             self._replace(process, "max_memory")
         elif len(self._all) > self._target:
             self._retire(process)

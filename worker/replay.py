@@ -9,12 +9,12 @@ from pathlib import Path
 
 from worker.aws import open_clients
 from worker.contract import Addressee, Event, EventError, EventType, build_event
-from worker.core import open_analysts, open_core
+from worker.core import WarmUpError, open_analysts, open_core
 from worker.failures import JobFailure
 from worker.metrics import Metrics
 from worker.pipeline import FINAL
 from worker.queue import Message, Queue
-from worker.settings import Settings
+from worker.settings import Settings, SettingsError
 
 
 async def process_file(settings: Settings, path: Path) -> int:
@@ -33,9 +33,9 @@ async def process_file(settings: Settings, path: Path) -> int:
         async with (
             open_clients(wait_time_s=0) as clients,
             open_analysts(one, metrics) as analysts,
-            open_core(one, clients, metrics, analysts, also=_print) as core,
+            open_core(one, clients, metrics, analysts, answers_elsewhere=True) as core,
         ):
-            await core.pipeline.run(
+            event = await core.pipeline.run(
                 Message(
                     message_id=uuid.uuid4().hex,
                     receipt_handle="",
@@ -43,6 +43,9 @@ async def process_file(settings: Settings, path: Path) -> int:
                     queue=Queue(clients.sqs, path.name, metrics),
                 )
             )
+    except (SettingsError, WarmUpError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     except JobFailure as failure:
         _print(
             build_event(
@@ -55,6 +58,7 @@ async def process_file(settings: Settings, path: Path) -> int:
             )
         )
         return 1
+    _print(event)
     return 0
 
 

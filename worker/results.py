@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 FINGERPRINT: Final = "job-fingerprint"
 WEBHOOK_URL: Final = "webhook_url"
 
+UNDELIVERED: Final = "undelivered/"
+"""The folder of notes on events that nobody has taken yet, below the results prefix."""
+
 
 @dataclass(frozen=True)
 class StoredEvent:
@@ -88,7 +91,7 @@ class ResultStore:
 
     def undelivered(self, job_id: str) -> S3Location:
         """Where the note lies that a stored event is not yet delivered."""
-        return S3Location(self._bucket, f"{self._prefix}undelivered/{job_id}.json")
+        return S3Location(self._bucket, f"{self._prefix}{UNDELIVERED}{job_id}.json")
 
     def delivered(self, job_id: str) -> S3Location:
         """Where the note lies that an event was delivered."""
@@ -126,8 +129,10 @@ class ResultStore:
         -------
         The event that stands: this one, or the one that another worker stored before.
         """
+        # Never over another's note: a job of the same id and other inputs may be about to lose,
+        # and its webhook must not get the result that stands.
         note = orjson.dumps({WEBHOOK_URL: webhook_url})
-        await self._storage.write(self.undelivered(event.job_id), note)
+        noted = await self._storage.write(self.undelivered(event.job_id), note, if_absent=True)
         if await self._storage.write(
             self.location(event.job_id),
             event.body,
@@ -135,7 +140,12 @@ class ResultStore:
             if_absent=True,
         ):
             return StoredEvent(event, is_delivered=False)
-        stored = await self.find(event.job_id, expected=fingerprint)
+        try:
+            stored = await self.find(event.job_id, expected=fingerprint)
+        except JobFailure:
+            if noted:
+                await self._storage.remove(self.undelivered(event.job_id))
+            raise
         if stored is None:
             raise JobFailure(
                 ErrorCode.RESULTS_UNAVAILABLE,

@@ -81,6 +81,7 @@ async def run(settings: Settings, *, until_empty: bool = False, allow_no_dlq: bo
         )
     options = RunOptions(until_empty=until_empty, allow_no_dlq=allow_no_dlq)
     stop = Stop(asyncio.get_running_loop())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     state = State()
     metrics = Metrics.for_settings(settings)
     tracing.configure()

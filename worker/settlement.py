@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from worker.contract import Addressee, Event, EventError, EventType, build_event
 from worker.deadletter_attributes import attributes_of
-from worker.failures import ErrorCode, JobFailure, LeaseLost, has_attempts_left
+from worker.failures import ErrorCode, JobFailure, LeaseLost, Policy, has_attempts_left
 from worker.logs import get_logger
 from worker.queue import SqsError
 
 if TYPE_CHECKING:
     from worker.lease import Lease, LeaseKeeper
     from worker.metrics import Metrics
+    from worker.queue import Message
 
 JITTER: Final = 0.1
 """A back-off is up to this share longer, so that what failed together is not tried together."""
@@ -128,15 +129,32 @@ class Settlement:
         if decision.action is Action.BACK_OFF:
             await self.back_off(lease, failure)
             return decision
-        told = await self._tell(lease, decision.failure)
-        if told is _Told.LATER:
-            retry = JobFailure(
-                ErrorCode.WEBHOOK_UNAVAILABLE, "The failed event could not be delivered yet."
+        try:
+            is_told = await self._tell(lease, decision.failure)
+        except JobFailure as refusal:
+            if self._may_tell_later(failure, refusal, message):
+                await self.back_off(lease, refusal)
+                return Decision(Action.BACK_OFF, decision.failure)
+            is_told = False
+        action = await self._dead_letter(lease, decision.failure, event_delivered=is_told)
+        return Decision(action, decision.failure)
+
+    def _may_tell_later(self, failure: JobFailure, refusal: JobFailure, message: Message) -> bool:
+        """Whether the failed event is tried again on a later receive.
+
+        Not for a job that loses its analysis process: that receive would lose another one.
+        """
+        again = (
+            refusal.retryable
+            and failure.policy is not Policy.RETRY_LIMITED
+            and has_attempts_left(
+                refusal,
+                receive_count=message.receive_count,
+                max_receives=message.queue.max_receive_count,
             )
-            await self.back_off(lease, retry)
-            return Decision(Action.BACK_OFF, decision.failure)
-        await self._dead_letter(lease, decision.failure, event_delivered=told is _Told.YES)
-        return decision
+        )
+        log.warning("failed_event_not_delivered", code=str(refusal.code), retried=again)
+        return again
 
     async def back_off(self, lease: Lease, failure: JobFailure) -> None:
         """Give the message back for a later attempt."""
@@ -146,34 +164,45 @@ class Settlement:
             longest_s=self._retry_max_delay_s,
             at_least_s=failure.retry_after_s,
         )
-        await self._make_visible(lease, delay_s)
-        log.info("job_backed_off", delay_s=round(delay_s, 1), code=str(failure.code))
+        if await self._make_visible(lease, delay_s):
+            log.info("job_backed_off", delay_s=round(delay_s, 1), code=str(failure.code))
         self._count("retried", failure.code)
 
-    async def hand_back(self, lease: Lease) -> None:
-        """Give an unfinished message back at once, for another worker."""
-        await self._make_visible(lease, 0)
+    async def hand_back(self, lease: Lease) -> bool:
+        """Give an unfinished message back at once, for another worker; whether SQS took it."""
+        if not await self._make_visible(lease, 0):
+            return False
         self._count("released", None)
+        return True
 
-    async def _make_visible(self, lease: Lease, delay_s: float) -> None:
+    async def _make_visible(self, lease: Lease, delay_s: float) -> bool:
         self._must_hold(lease)
-        # Before the change, or a renewal on its way would overwrite it.
+        # First, so that no further renewal overwrites the change; one that is on its way may, and
+        # costs the rest of a visibility timeout.
         self._leases.release(lease)
         try:
             await lease.message.queue.back_off(lease.message, delay_s)
         except SqsError as error:
             # The visibility timeout gives it back in any case, if not as soon or as late.
             log.warning("visibility_change_failed", error=type(error).__name__)
+            return False
+        return True
 
-    async def _tell(self, lease: Lease, failure: JobFailure) -> _Told:
-        """Send `analysis.failed`, if there is an address for it."""
+    async def _tell(self, lease: Lease, failure: JobFailure) -> bool:
+        """Send `analysis.failed`; False if there is no address for it.
+
+        Raises
+        ------
+        JobFailure
+            It was not taken.
+        """
         message = lease.message
         addressee = Addressee.salvage(message.body)
         url = addressee.webhook_url
         if NO_EVENT_AFTER & {failure.code, failure.cause}:
             url = None
         if addressee.job_id is None or (url is None and not self._events.has_other):
-            return _Told.NO
+            return False
         event = build_event(
             EventType.FAILED,
             addressee,
@@ -182,21 +211,13 @@ class Settlement:
             message=failure.message,
             error=EventError.of(failure),
         )
-        try:
-            await self._events.send(url, event)
-        except JobFailure as refusal:
-            again = refusal.retryable and has_attempts_left(
-                refusal,
-                receive_count=message.receive_count,
-                max_receives=message.queue.max_receive_count,
-            )
-            log.warning("failed_event_not_delivered", code=str(refusal.code), retried=again)
-            return _Told.LATER if again else _Told.NO
-        return _Told.YES
+        await self._events.send(url, event)
+        return True
 
     async def _dead_letter(
         self, lease: Lease, failure: JobFailure, *, event_delivered: bool
-    ) -> None:
+    ) -> Action:
+        """Copy, then delete; what was done, for a copy may fail."""
         message = lease.message
         self._must_hold(lease)
         if message.queue.dead_letter_url is None:
@@ -208,16 +229,17 @@ class Settlement:
                 # receive.
                 log.warning("dead_letter_left_to_sqs", code=str(failure.code))
                 await self._make_visible(lease, self._retry_delay_s)
-                return
+                return Action.BACK_OFF
             try:
                 await message.queue.send_dead_letter(message, attributes)
             except SqsError as error:
                 # Not copied, so not deleted: it comes back, and is dead-lettered then.
                 log.error("dead_letter_failed", error=type(error).__name__)
                 await self.back_off(lease, failure)
-                return
+                return Action.BACK_OFF
         await self._delete(lease)
         self._count("dead_lettered", failure.cause or failure.code)
+        return Action.DEAD_LETTER
 
     async def _delete(self, lease: Lease) -> None:
         self._must_hold(lease)
@@ -235,9 +257,3 @@ class Settlement:
 
     def _count(self, outcome: str, code: ErrorCode | None) -> None:
         self._metrics.settled(outcome, None if code is None else str(code))
-
-
-class _Told(StrEnum):
-    YES = "yes"
-    NO = "no"
-    LATER = "later"

@@ -10,7 +10,7 @@ from worker.failures import ErrorCode, JobFailure
 from worker.queue import ResultQueue, SqsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from worker.metrics import Metrics
     from worker.webhook import WebhookSender
@@ -27,8 +27,8 @@ class Sinks:
 
     Parameters
     ----------
-    also
-        A further place for events that cannot fail: the terminal of `process`.
+    answers_elsewhere
+        Whether whoever runs the job takes its event by hand: the terminal of `process`.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Sinks:
         *,
         concurrency: int,
         metrics: Metrics,
-        also: Callable[[Event], None] | None = None,
+        answers_elsewhere: bool = False,
     ) -> None:
         self._webhook = webhook
         self._result_queue = result_queue
         self._metrics = metrics
-        self._also = also
+        self._answers_elsewhere = answers_elsewhere
         self.backlog = asyncio.Semaphore(concurrency * BACKLOG_PER_DELIVERY)
         """Held from when a job is scored until its event is delivered: what bounds the memory
         of scored jobs. How many are sent at once, and to whom, is the webhook sender's matter."""
@@ -51,7 +51,7 @@ class Sinks:
     @property
     def has_other(self) -> bool:
         """Whether a job without a webhook has somewhere to answer to."""
-        return self._result_queue is not None or self._also is not None
+        return self._result_queue is not None or self._answers_elsewhere
 
     async def check(self, webhook_url: str | None) -> None:
         """Refuse a URL that events may not go to, before any work is done for it."""
@@ -80,8 +80,6 @@ class Sinks:
             the same event id.
         """
         sent = fit(event, bulky)
-        if self._also is not None:
-            self._also(sent)
         if self._result_queue is not None:
             try:
                 await self._result_queue.send(

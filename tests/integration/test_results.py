@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.account import Account, TestQueue
 from tests.integration.conftest import Launch
+from tests.integration.gateway import AwsRequest, Fault, Gateway
 from tests.integration.inbox import Inbox
 from tests.integration.scripts import Held, Script
 from tests.integration.waiting import wait_for
@@ -155,3 +156,42 @@ def test_an_event_too_large_for_a_webhook_goes_without_its_bulk(
     assert len(delivery.body) < 64 * 1024
     whole = stored(account, bucket, job.job_id)
     assert len(whole["data"]["result"]["padding"]) == 100_000
+
+
+def test_a_delivered_mark_that_cannot_be_written_fails_no_job(
+    account: Account, launch: Launch, gateway: Gateway, inbox: Inbox, tmp_path: Path
+) -> None:
+    queue, bucket = account.queue(max_receives=1), account.bucket()
+
+    def no_mark(request: AwsRequest) -> Fault | None:
+        is_mark = request.operation == "PUT" and "/results/delivered/" in request.path
+        return Fault(403, "AccessDenied") if is_mark else None
+
+    gateway.rules.append(no_mark)
+    worker = launch(queue.url, endpoint=gateway.url, results_bucket=bucket)
+    job = Script(inbox, "unmarked", f"note {tmp_path / 'runs'}")
+    job.send(queue)
+    inbox.wait(job.job_id)
+    worker.wait_for_log("delivered_mark_not_written", job_id=job.job_id)
+    queue.wait_until_empty()
+    assert [d.event["type"] for d in inbox.of(job.job_id)] == ["analysis.completed"]
+    assert queue.dead_letters_now() == []
+    assert account.keys(bucket, f"results/undelivered/{job.job_id}") != []
+
+
+def test_a_delivered_job_is_just_deleted_even_where_its_webhook_is_no_longer_allowed(
+    account: Account, launch: Launch, inbox: Inbox, tmp_path: Path
+) -> None:
+    queue, bucket = account.queue(max_receives=2), account.bucket()
+    first = launch(queue.url, results_bucket=bucket)
+    job = Script(inbox, "narrowed", f"note {tmp_path / 'runs'}")
+    job.send(queue)
+    inbox.wait(job.job_id)
+    queue.wait_until_empty()
+    first.stop()
+    second = launch(queue.url, results_bucket=bucket, webhook_allowed_hosts="consumer.example.com")
+    job.send(queue)
+    second.wait_for_log("already_delivered", job_id=job.job_id)
+    queue.wait_until_empty()
+    assert queue.dead_letters_now() == []
+    assert len(inbox.of(job.job_id)) == 1

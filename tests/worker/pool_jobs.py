@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,8 @@ class SlowToReceive:
 
 def _receive(flag: str) -> None:
     hang(flag)
+
+
+def has_module(name: str) -> bool:
+    """Whether a module was imported in this process."""
+    return name in sys.modules

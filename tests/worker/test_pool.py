@@ -15,6 +15,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+import worker.pool
 from tests.worker import pool_jobs as jobs
 from worker.failures import ErrorCode, JobFailure
 from worker.metrics import PREFIX, Metrics
@@ -288,6 +289,40 @@ async def test_a_process_that_holds_too_much_memory_is_replaced_after_its_job(
     assert await small.run(jobs.grow, 80, LONG_S) == old
     assert await small.run(jobs.pid, None, LONG_S) != old
     assert restarts(metrics, "max_memory") == 1
+
+
+async def test_a_process_that_is_too_large_when_warm_still_does_a_job(
+    make_pool: MakePool, metrics: Metrics
+) -> None:
+    pool = await make_pool(max_mb=1)
+    assert pool.size == 1
+    first = await pool.run(jobs.pid, None, LONG_S)
+    assert await pool.run(jobs.pid, None, LONG_S) != first
+    assert restarts(metrics, "max_memory") >= 1
+
+
+async def test_a_process_that_cannot_be_made_leaves_room_for_the_next_try(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await make_pool()
+    real = worker.pool.AnalysisProcess
+    refusals = iter([OSError(24, "too many open files")])
+
+    def make(warm_ups: Sequence[Callable[[], None]]) -> worker.pool.AnalysisProcess:
+        for refusal in refusals:
+            raise refusal
+        return real(warm_ups)
+
+    monkeypatch.setattr(worker.pool, "AnalysisProcess", make)
+    os.kill(pool.pids[0], signal.SIGKILL)
+    await until(lambda: pool.size == 0, "empty")
+    await until(lambda: pool.size == 1, "full again")
+    assert await pool.run(jobs.pid, None, LONG_S) in pool.pids
+
+
+async def test_a_process_does_not_import_the_programs_main_module(make_pool: MakePool) -> None:
+    pool = await make_pool()
+    assert not await pool.run(jobs.has_module, "pytest", LONG_S)
 
 
 async def test_a_cancelled_job_takes_its_process_with_it(

@@ -13,7 +13,8 @@ from tests.worker.sqs_model import Clock, ModelConsumer, ModelQueue, Points, Sqs
 from worker.failures import CODES, ErrorCode, JobFailure, LeaseLost, Policy
 from worker.lease import Lease, LeaseKeeper
 from worker.metrics import PREFIX, Metrics
-from worker.queue import MAX_MESSAGE_BYTES, Message
+from worker.queue import Message
+from worker.quotas import MAX_MESSAGE_BYTES
 from worker.settlement import Action, Settlement, back_off_s, decide
 
 MAX_RECEIVES = 4
@@ -235,6 +236,34 @@ async def test_a_failed_event_that_is_not_taken_is_retried_like_a_result() -> No
     assert bench.counted("retried", "webhook_unavailable") == 1
 
 
+async def test_a_wait_that_the_consumer_asks_for_is_kept_for_the_failed_event_too() -> None:
+    bench = Bench()
+
+    class Busy(Points):
+        async def stop_at(
+            self, name: str, effect: Callable[[], Any], error: Callable[[], BaseException]
+        ) -> Any:
+            if name == "send":
+                raise failure(ErrorCode.WEBHOOK_UNAVAILABLE, retry_after_s=600)
+            return effect()
+
+    bench.consumer.points = Busy()
+    began = bench.clock.now
+    await bench.settlement.failed(bench.lease, failure(ErrorCode.NOT_FOUND))
+    assert bench.model.queue[bench.message_id].visible_at >= began + 600
+
+
+@pytest.mark.parametrize("code", [ErrorCode.WORKER_LOST, ErrorCode.TIMEOUT])
+async def test_a_poison_job_is_not_run_again_for_the_sake_of_its_failed_event(
+    code: ErrorCode,
+) -> None:
+    bench = Bench(receive_count=3)
+    bench.fail_calls("send")
+    decision = await bench.settlement.failed(bench.lease, failure(code))
+    assert decision.action is Action.DEAD_LETTER
+    assert bench.letter["event_delivered"] == "false"
+
+
 async def test_on_the_last_receive_it_is_dead_lettered_untold() -> None:
     bench = Bench(receive_count=MAX_RECEIVES)
     bench.fail_calls("send")
@@ -257,7 +286,8 @@ async def test_none_is_sent_after_gone_or_refused(cause: ErrorCode) -> None:
 async def test_a_message_that_could_not_be_copied_is_not_deleted() -> None:
     bench = Bench()
     bench.fail_calls("dead_letter")
-    await bench.settlement.failed(bench.lease, failure(ErrorCode.NOT_FOUND))
+    decision = await bench.settlement.failed(bench.lease, failure(ErrorCode.NOT_FOUND))
+    assert decision.action is Action.BACK_OFF
     assert bench.queue.settlements == ["dead_letter", "back_off"]
     assert bench.message_id in bench.model.queue
 
@@ -265,7 +295,7 @@ async def test_a_message_that_could_not_be_copied_is_not_deleted() -> None:
 async def test_a_body_that_leaves_no_room_for_a_reason_is_left_to_sqs() -> None:
     bench = Bench(body="x" * (MAX_MESSAGE_BYTES - 10))
     decision = await bench.settlement.failed(bench.lease, failure(ErrorCode.INVALID_JSON))
-    assert decision.action is Action.DEAD_LETTER
+    assert decision.action is Action.BACK_OFF
     assert bench.queue.settlements == ["back_off"]
     assert bench.message_id in bench.model.queue
 
@@ -331,6 +361,13 @@ async def test_a_lease_lost_while_the_failed_event_was_sent_ends_the_settlement(
 
 
 # --- shutting down
+
+
+async def test_a_hand_back_that_sqs_refuses_is_not_counted_as_one() -> None:
+    bench = Bench()
+    bench.fail_calls("back_off")
+    assert await bench.settlement.hand_back(bench.lease) is False
+    assert bench.counted("released", "") is None
 
 
 async def test_an_unstarted_message_is_given_back_at_once() -> None:
