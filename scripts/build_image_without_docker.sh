@@ -45,25 +45,27 @@ echo "built in $((SECONDS - started)) s"
 
 container=$(buildah from --pull-never worker)
 root=$(buildah mount "$container")
-trap 'umount "$root/tmp" 2>/dev/null || true; buildah umount "$container" >/dev/null; buildah rm "$container" >/dev/null' EXIT
+trap 'buildah umount "$container" >/dev/null; buildah rm "$container" >/dev/null' EXIT
 
-measured() { echo "$(du --summarize --block-size=1M "$1" | cut -f1) MB  $2"; }
+measured() { echo "$(du --summarize --block-size=1MB "$1" | cut -f1) MB  $2"; }
 measured "$root" "the whole image"
 measured "$root/opt/worker" "of them /opt/worker"
-du --block-size=1M --max-depth=1 "$root"/opt/worker/lib/python3.*/site-packages | sort --numeric-sort --reverse | sed -n '2,9p'
+(cd "$root"/opt/worker/lib/python3.*/site-packages && du --block-size=1MB --max-depth=1 | sort --numeric-sort --reverse | sed -n '2,9p')
 
 # As the fleet runs it: not root, root file system read-only, /tmp a tmpfs that holds no programs.
-# chroot(8) takes no environment from the image, so it is given here.
+# Every container has a /dev/shm. chroot(8) takes no environment from the image: it is given here.
 mapfile -t environment < <(buildah inspect --format '{{range .OCIv1.Config.Env}}{{println .}}{{end}}' "$container" | sed '/^$/d')
-mount --types tmpfs --options nosuid,nodev,noexec,mode=1777,size=256m tmpfs "$root/tmp"
-mkdir "$root/tmp/speech"
-cp tests/fixtures/harbor/{good.flac,actor.TextGrid,actor.flac,pitch.json} "$root/tmp/speech"
+# shellcheck disable=SC2016  # expanded by the inner shell
 in_image() {
-  unshare --mount bash -c 'mount --bind "$0" "$0"; mount --options remount,bind,ro "$0"
+  unshare --mount bash -euc 'mount --bind "$0" "$0"
+    mount --options remount,bind,ro "$0"
     mount --types tmpfs --options nosuid,nodev,noexec,mode=1777,size=256m tmpfs "$0/tmp"
-    mount --bind "$1" "$0/mnt" && mount --types proc proc "$0/proc"
-    shift; exec chroot --userspec=10001:10001 "$0" /usr/bin/env --chdir=/tmp --ignore-environment "$@"' \
-    "$root" "$root/tmp/speech" "${environment[@]}" "$@"
+    mount --types tmpfs --options nosuid,nodev,noexec,mode=1777,size=64m tmpfs "$0/dev/shm"
+    mount --bind "$1" "$0/mnt"
+    mount --types proc proc "$0/proc"
+    shift
+    exec chroot --userspec=10001:10001 "$0" /usr/bin/env --chdir=/tmp --ignore-environment "$@"' \
+    "$root" "$PWD/tests/fixtures/harbor" "${environment[@]}" "$@"
 }
 if in_image touch /opt/worker/written 2>/dev/null; then
   echo "the root file system is writable: the check would prove nothing" >&2
@@ -74,11 +76,17 @@ in_image analysis-worker version
 started=$(date +%s%N)
 in_image python -m analysis score /mnt/good.flac /mnt/actor.TextGrid /mnt/pitch.json
 echo "scored in $(( ($(date +%s%N) - started) / 1000000 )) ms, start of the process included"
-in_image python -c 'import time; t = time.perf_counter()
+in_image python -c '
+import time
+started = time.perf_counter()
 from analysis.scoring import warm_up
 warm_up(reference_audio=True)
-print(f"warm with all of numba in {time.perf_counter() - t:.1f} s")
-import numba.core.caching, librosa.sequence as s
-from librosa.sequence import dtw
-print("cache", s.__dtw_calc_accu_cost.stats if hasattr(s, "__dtw_calc_accu_cost") else "used")'
-in_image analysis-worker check || echo "check found what is missing outside a fleet (queue, buckets)"
+print(f"warm, with librosa and what numba compiled, in {time.perf_counter() - started:.1f} s")
+from pathlib import Path
+seed, used = Path("/opt/worker/numba"), Path("/tmp/numba")
+new = {p.name for p in used.rglob("*.nbc")} - {p.name for p in seed.rglob("*.nbc")}
+assert any(used.rglob("*.nbc")) and not new, f"compiled again: {sorted(new)}"
+print("nothing was compiled anew")'
+# Queue and bucket are missing here, and check says so; what is in the image must be well.
+in_image WORKER_QUEUE_URL=http://127.0.0.1:9/0/none AWS_REGION=eu-west-1 AWS_ENDPOINT_URL=http://127.0.0.1:9 \
+  AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_MAX_ATTEMPTS=1 analysis-worker check || true
