@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from worker.failures import JobFailure
-from worker.queue import MAX_ATTRIBUTES, MAX_MESSAGE_BYTES
+from worker.quotas import MAX_ATTRIBUTES, MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from worker.queue import Message

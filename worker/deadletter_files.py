@@ -13,7 +13,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker.deadletters import DeadLetter, Sieve, Walk
-from worker.queue import MAX_ATTRIBUTES, MAX_BATCH, MAX_MESSAGE_BYTES
+from worker.quotas import MAX_ATTRIBUTES, MAX_BATCH, MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient

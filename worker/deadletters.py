@@ -9,7 +9,6 @@ released is kept in a file.
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,8 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from worker.contract import Addressee
-from worker.queue import MAX_BATCH
+from worker.quotas import MAX_BATCH
+from worker.redrive_policy import read_redrive_policy
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -334,10 +334,7 @@ async def dead_letter_queues(sqs: SQSClient, urls: Sequence[str]) -> dict[str, s
     """The dead-letter queues of some queues, by name: each queue's own RedrivePolicy says."""
     found: dict[str, str] = {}
     for url in urls:
-        reply = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
-        policy = json.loads(reply.get("Attributes", {}).get("RedrivePolicy") or "null")
-        if policy:
-            *_, account, name = str(policy["deadLetterTargetArn"]).split(":")
-            place = await sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
-            found[name] = place["QueueUrl"]
+        policy = await read_redrive_policy(sqs, url)
+        if policy is not None:
+            found[policy.dead_letter_queue] = await policy.dead_letter_url(sqs)
     return found

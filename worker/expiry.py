@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from worker.logs import get_logger
+from worker.results import UNDELIVERED
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -59,7 +60,7 @@ async def expire(
     """
     spared: set[str] = set()
     if is_results:
-        notes = prefix + "undelivered/"
+        notes = prefix + UNDELIVERED
         async for page in old_objects(s3, bucket, notes, older_than_s=-1):
             spared.update(page)
             spared.update(prefix + key.removeprefix(notes) for key in page)

@@ -8,7 +8,6 @@ workers' own `/metrics`.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.aws import config, region
 from worker.metrics import PREFIX, queue_name
+from worker.redrive_policy import ATTRIBUTE, RedrivePolicy
 
 if TYPE_CHECKING:
     import httpx
@@ -71,7 +71,7 @@ class QueueReading:
 
 async def read_depth(sqs: SQSClient, url: str) -> tuple[Depth, Mapping[str, str]]:
     """Ask SQS for a queue's depths; the whole answer comes second."""
-    reply = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[*_DEPTHS, "RedrivePolicy"])
+    reply = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[*_DEPTHS, ATTRIBUTE])
     attributes: Mapping[str, str] = {
         str(name): value for name, value in reply.get("Attributes", {}).items()
     }
@@ -81,20 +81,17 @@ async def read_depth(sqs: SQSClient, url: str) -> tuple[Depth, Mapping[str, str]
 async def read_queue(sqs: SQSClient, url: str, oldest_s: float | None = None) -> QueueReading:
     """Read a queue and the dead-letter queue that its RedrivePolicy names."""
     depth, attributes = await read_depth(sqs, url)
-    policy = json.loads(attributes.get("RedrivePolicy") or "null")
-    dead_name, dead_depth, receives = None, None, None
-    if policy:
-        *_, account, dead_name = str(policy["deadLetterTargetArn"]).split(":")
-        receives = int(policy["maxReceiveCount"])
-        place = await sqs.get_queue_url(QueueName=dead_name, QueueOwnerAWSAccountId=account)
-        dead_depth, _ = await read_depth(sqs, place["QueueUrl"])
+    policy = RedrivePolicy.of(attributes)
+    dead_depth = None
+    if policy is not None:
+        dead_depth, _ = await read_depth(sqs, await policy.dead_letter_url(sqs))
     return QueueReading(
         name=queue_name(url),
         url=url,
         depth=depth,
         oldest_s=0.0 if depth.total == 0 else oldest_s,
-        max_receive_count=receives,
-        dead_name=dead_name,
+        max_receive_count=policy.max_receive_count if policy else None,
+        dead_name=policy.dead_letter_queue if policy else None,
         dead_depth=dead_depth,
     )
 

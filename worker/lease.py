@@ -15,7 +15,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from worker.logs import get_logger
-from worker.queue import MAX_BATCH, MAX_VISIBILITY_S, Message
+from worker.queue import Message
+from worker.quotas import MAX_BATCH, MAX_VISIBILITY_S
 
 if TYPE_CHECKING:
     from worker.metrics import Metrics

@@ -25,14 +25,13 @@ from typing import Final
 
 import httpx
 
+from worker.contract import MAX_URL_CHARS
 from worker.failures import ErrorCode, JobFailure
 from worker.resolver import Resolver, SystemResolver
 from worker.settings import Settings
 
 MAX_HOST_CHARS: Final = 253
 """The longest host name (RFC 1035, section 2.3.4, less the trailing dot)."""
-
-MAX_URL_CHARS: Final = 4096
 
 WELL_KNOWN_PORTS: Final = frozenset({80, 443})
 FIRST_UNPRIVILEGED_PORT: Final = 1024

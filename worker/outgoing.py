@@ -17,17 +17,13 @@ from worker.contract import DEFAULT_JOB_TYPE, AnalysisJob, explain
 from worker.failures import JobFailure
 from worker.locations import LocationError, S3Location
 from worker.netguard import NetGuard
+from worker.quotas import MAX_BATCH, MAX_MESSAGE_BYTES
+from worker.tracing import TRACEPARENT
 
-# Quotas: Amazon SQS Developer Guide, "Amazon SQS message quotas".
-MAX_MESSAGE_BYTES: Final = 1024 * 1024
-"""Body and attributes of one message, and of all messages of one batch together."""
-
-MAX_BATCH: Final = 10
 MAX_GROUP_CHARS: Final = 128
 
 _JOB_TYPE: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _FIFO_ID: Final = re.compile(r"[!-~]{1,128}")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _LOCATIONS: Final = (
     "s3_audio_url",
     "s3_textgrid_url",
@@ -199,7 +195,7 @@ def _attributes(envelope: Envelope) -> dict[str, str]:
         raise JobRefused(f"The job_type {envelope.job_type[:80]!r} is no name of a job type.")
     found = {"job_type": envelope.job_type}
     if envelope.traceparent is not None:
-        if not _TRACEPARENT.fullmatch(envelope.traceparent):
+        if not TRACEPARENT.fullmatch(envelope.traceparent):
             raise JobRefused("The traceparent is not in the form 00-…-…-01 of W3C Trace Context.")
         found["traceparent"] = envelope.traceparent
     return found

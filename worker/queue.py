@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +14,14 @@ from botocore.parsers import ResponseParserError
 
 from worker.batching import Batcher, EntryError
 from worker.logs import get_logger
+from worker.quotas import MAX_BATCH as MAX_BATCH  # noqa: PLC0414  the consumer takes it from here
+from worker.quotas import MAX_VISIBILITY_S
+from worker.redrive_policy import read_redrive_policy
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
     from worker.metrics import Metrics
-
-# Quotas: Amazon SQS Developer Guide, "Amazon SQS message quotas".
-MAX_BATCH: Final = 10
-MAX_MESSAGE_BYTES: Final = 1024 * 1024
-MAX_ATTRIBUTES: Final = 10
-MAX_VISIBILITY_S: Final = 12 * 3600
 
 RECEIVE_MARGIN_S: Final = 10
 """How much longer than the long poll a receive may take before it is given up and repeated."""
@@ -86,19 +81,15 @@ class Queue:
     @classmethod
     async def open(cls, sqs: SQSClient, url: str, metrics: Metrics) -> Queue:
         """Read the queue's RedrivePolicy and find its dead-letter queue."""
-        reply = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
-        policy = json.loads(reply.get("Attributes", {}).get("RedrivePolicy") or "null")
-        if not policy:
+        policy = await read_redrive_policy(sqs, url)
+        if policy is None:
             return cls(sqs, url, metrics)
-        arn = str(policy["deadLetterTargetArn"])
-        *_, account, name = arn.split(":")
-        found = await sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
         return cls(
             sqs,
             url,
             metrics,
-            dead_letter_url=found["QueueUrl"],
-            max_receive_count=int(policy["maxReceiveCount"]),
+            dead_letter_url=await policy.dead_letter_url(sqs),
+            max_receive_count=policy.max_receive_count,
         )
 
     async def receive(
@@ -312,8 +303,3 @@ SqsError = (
     OSError,
 )
 """What an SQS call may raise that time may mend: refusals, garbled answers, cut connections."""
-
-
-def now() -> float:
-    """Unix time in seconds; for lags against SQS's own timestamps."""
-    return time.time()

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.deadletters import DeadLetter, Sieve, Walk
-from worker.queue import MAX_MESSAGE_BYTES
+from worker.quotas import MAX_MESSAGE_BYTES
 from worker.ratelimit import Pace
 
 if TYPE_CHECKING:

@@ -14,14 +14,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from worker.quotas import MAX_VISIBILITY_S, MAX_WAIT_S
+
 ECS_STOP_TIMEOUT_S: Final = 120
 """The longest stopTimeout that ECS gives a container on Fargate (ECS task definition reference)."""
-
-MAX_VISIBILITY_S: Final = 12 * 3600
-"""SQS's longest visibility timeout (SQS Developer Guide, "Visibility timeout")."""
-
-MAX_WAIT_S: Final = 20
-"""SQS's longest long poll (SQS Developer Guide, "Short and long polling")."""
 
 
 class SettingsError(Exception):

@@ -1,9 +1,9 @@
-"""Traces: one line of spans from the producer through queue, S3 and analysis to the webhook.
+"""Traces: one line of spans from the producer through fetch, analysis and delivery to the webhook.
 
 With the `otel` extra and an exporter in the environment (OTEL_EXPORTER_OTLP_ENDPOINT), spans are
-sent by OpenTelemetry; names and attributes follow its semantic conventions for messaging, AWS
-SDK calls and HTTP. Without, nothing of it is imported: a span only carries the producer's
-`traceparent` on, so that a trace is not cut where this worker is not traced.
+sent by OpenTelemetry: one for each job, one for each of its steps, and one for each stage of the
+analysis. Without, nothing of it is imported: a span only carries the producer's `traceparent` on,
+so that a trace is not cut where this worker is not traced.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -28,9 +27,10 @@ _EXPORTER_VARIABLES: Final = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 )
-_TRACEPARENT: Final = re.compile(
+TRACEPARENT: Final = re.compile(
     r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
+"""The header's form (W3C Trace Context, "traceparent"); ids of noughts alone are invalid there."""
 
 _carried: ContextVar[str | None] = ContextVar("traceparent", default=None)
 _tracer: Tracer | None = None
@@ -116,9 +116,9 @@ def span(
         The W3C header of the work's origin (the message attribute); a wrong one is ignored.
         Without it the span is a child of the one around it.
     attributes
-        Names after the semantic conventions; see `messaging_attributes` and its like.
+        What is known of the work at its start.
     """
-    origin = traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
+    origin = traceparent if traceparent and TRACEPARENT.fullmatch(traceparent) else None
     token = _carried.set(origin) if origin else None
     try:
         if _tracer is None:
@@ -197,45 +197,3 @@ def _context_of(origin: str | None) -> Any:
     _, trace_id, span_id, flags = origin.split("-")
     parent = SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
     return set_span_in_context(NonRecordingSpan(parent))
-
-
-# --- attributes by the semantic conventions
-
-
-def messaging_attributes(
-    queue: str, message_id: str, job_id: str | None = None
-) -> dict[str, Value]:
-    """Of a span that processes one message (kind `consumer`, named `process QUEUE`)."""
-    found: dict[str, Value] = {
-        "messaging.system": "aws_sqs",
-        "messaging.operation.name": "process",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": queue,
-        "messaging.message.id": message_id,
-    }
-    if job_id:
-        found["messaging.message.conversation_id"] = job_id
-    return found
-
-
-def s3_attributes(operation: str, bucket: str, key: str) -> dict[str, Value]:
-    """Of a span around one S3 call (kind `client`, named `S3.GetObject` or the like)."""
-    return {
-        "rpc.system": "aws-api",
-        "rpc.service": "S3",
-        "rpc.method": operation,
-        "aws.s3.bucket": bucket,
-        "aws.s3.key": key,
-    }
-
-
-def http_attributes(method: str, url: str) -> dict[str, Value]:
-    """Of a span around one HTTP request (kind `client`, named after the method); no query."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return {
-        "http.request.method": method,
-        "server.address": parts.hostname or "",
-        "server.port": port,
-        "url.full": f"{parts.scheme}://{parts.hostname or ''}:{port}{parts.path}",
-    }

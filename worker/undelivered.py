@@ -14,7 +14,7 @@ from worker.expiry import old_objects
 from worker.failures import JobFailure
 from worker.locations import S3Location
 from worker.logs import bound, get_logger
-from worker.results import WEBHOOK_URL
+from worker.results import UNDELIVERED, WEBHOOK_URL
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -26,7 +26,6 @@ CLAIM_S: Final = 600
 """After this a claim's owner is taken for dead: longer than any delivery."""
 
 RESENDS_AT_ONCE: Final = 8
-UNDELIVERED: Final = "undelivered/"
 CLAIMS: Final = "sweeping/"
 """A sweep's claim on a job, below the results prefix: written if absent, removed when done."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import ssl
 from collections import OrderedDict
 from contextlib import AsyncExitStack
@@ -28,6 +27,7 @@ from worker.logs import get_logger
 from worker.netguard import NetGuard, Target
 from worker.ratelimit import Pace, PaceExceeded
 from worker.signing import signed_headers
+from worker.tracing import TRACEPARENT
 from worker.transport import ExchangeError, Exchanger
 
 if TYPE_CHECKING:
@@ -54,9 +54,6 @@ PATIENCE_SHARE: Final = 1 / 3
 PROGRESS_TIMEOUT_S: Final = 5.0
 
 MAX_CONSUMERS: Final = 4096
-
-TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-"""W3C Trace Context, section 3.2."""
 
 _log = get_logger("worker.webhook")
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.worker.sqs_model import Clock
 from worker.lease import Lease, LeaseKeeper
 from worker.metrics import PREFIX, Metrics
-from worker.queue import MAX_VISIBILITY_S, Message
+from worker.queue import Message
+from worker.quotas import MAX_VISIBILITY_S
 
 VISIBILITY_S = 60
 JOB_TIMEOUT_S = 600.0

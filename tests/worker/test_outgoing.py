@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.outgoing import (
-    MAX_BATCH,
-    MAX_MESSAGE_BYTES,
     Envelope,
     JobRefused,
     OutgoingMessage,
     batches,
     compose,
 )
+from worker.quotas import MAX_BATCH, MAX_MESSAGE_BYTES
 
 JOB = {
     "job_id": "take-42",
@@ -93,3 +92,16 @@ def test_no_batch_is_ever_too_long_or_too_large(sizes: list[int]) -> None:
     assert [message for batch in found for message in batch] == messages
     assert all(0 < len(batch) <= MAX_BATCH for batch in found)
     assert all(sum(message.size_bytes for message in batch) <= MAX_MESSAGE_BYTES for batch in found)
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "x",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-4bf92f3577b34da6a3ce929d0e0e4736-{'0' * 16}-01",
+    ],
+)
+def test_a_trace_that_no_span_could_join_is_refused(traceparent: str) -> None:
+    with pytest.raises(JobRefused, match="traceparent"):
+        compose(JOB, is_fifo=False, envelope=Envelope(traceparent=traceparent))
