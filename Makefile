@@ -96,3 +96,42 @@ soak: $(INSTALLED) .venv-localstack/.installed ## Send 20,000 empty jobs through
 .PHONY: figures
 figures: $(INSTALLED) ## Measure start, cost of an analysis and memory on this machine
 	$(BIN)/python scripts/figures.py
+
+# --- infra, image, supply chain
+
+.PHONY: infra
+infra: $(INSTALLED) ## Check infra/: format, validity, tests, plans, READMEs (needs terraform)
+	$(BIN)/python scripts/check_infra.py
+
+.PHONY: image
+image: ## Build the image with Docker, and check that it works
+	scripts/build_image.sh
+
+.PHONY: image-check
+image-check: ## Build the Dockerfile for real where there is no Docker (Debian's buildah and mmdebstrap)
+	scripts/build_image_without_docker.sh
+
+.PHONY: audit
+audit: $(INSTALLED) ## Look the locked dependencies up in the advisory database
+	$(BIN)/python scripts/audit.py
+
+.PHONY: sbom
+sbom: $(INSTALLED) ## Write the bill of materials (CycloneDX) to sbom.json
+	$(BIN)/python scripts/make_sbom.py sbom.json
+
+# --- the scorer
+
+.PHONY: train
+train: .venv-train/.installed ## Train and fit the scorer from labelled speech (DATA=…)
+	.venv-train/bin/python scripts/train_scorer.py --data $(DATA)
+	.venv-train/bin/python scripts/calibrate.py --data $(DATA)
+
+.venv-train/.installed: requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install --quiet -r requirements-dev.txt
+	.venv-train/bin/python -m pip install --quiet --no-build-isolation -e '.[train]'
+	@touch $@
+
+.PHONY: evaluate
+evaluate: $(INSTALLED) ## Compare the scores with experts' on labelled speech (DATA=…)
+	$(BIN)/python scripts/evaluate.py $(DATA)
