@@ -209,7 +209,7 @@ def _report(
 
 
 def _show(report: dict[str, Any]) -> None:
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table(title=f"{report['lines']} lines, {report['speakers']} speakers")
     for column in ("level", "n", "PCC", "95 %", "Spearman", "MSE", *(name for name, _, _ in AGES)):
         table.add_column(column, justify="left" if column == "level" else "right")
