@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from worker import logs
 from worker.failures import ErrorCode, JobFailure, LeaseLost, classify
-from worker.queue import MAX_BATCH, Message, SqsError, new_attempt_id
+from worker.queue import Message, SqsError, new_attempt_id
+from worker.quotas import MAX_BATCH
 from worker.settlement import Action, decide
 
 if TYPE_CHECKING:

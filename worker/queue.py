@@ -14,8 +14,7 @@ from botocore.parsers import ResponseParserError
 
 from worker.batching import Batcher, EntryError
 from worker.logs import get_logger
-from worker.quotas import MAX_BATCH as MAX_BATCH  # noqa: PLC0414  the consumer takes it from here
-from worker.quotas import MAX_VISIBILITY_S
+from worker.quotas import MAX_BATCH, MAX_VISIBILITY_S
 from worker.redrive_policy import read_redrive_policy
 
 if TYPE_CHECKING:
@@ -106,22 +105,25 @@ class Queue:
         options: dict[str, Any] = {}
         if self.is_fifo and attempt_id:
             options["ReceiveRequestAttemptId"] = attempt_id
-        async with asyncio.timeout(wait_s + RECEIVE_MARGIN_S):
-            reply = await self._call(
-                "ReceiveMessage",
-                self._sqs.receive_message,
-                QueueUrl=self.url,
-                MaxNumberOfMessages=limit,
-                WaitTimeSeconds=wait_s,
-                VisibilityTimeout=visibility_s,
-                MessageAttributeNames=["All"],
-                MessageSystemAttributeNames=[
-                    "ApproximateReceiveCount",
-                    "SentTimestamp",
-                    "MessageGroupId",
-                ],
-                **options,
-            )
+        try:
+            async with asyncio.timeout(wait_s + RECEIVE_MARGIN_S):
+                reply = await self._call(
+                    "ReceiveMessage",
+                    self._sqs.receive_message,
+                    QueueUrl=self.url,
+                    MaxNumberOfMessages=limit,
+                    WaitTimeSeconds=wait_s,
+                    VisibilityTimeout=visibility_s,
+                    MessageAttributeNames=["All"],
+                    MessageSystemAttributeNames=[
+                        "ApproximateReceiveCount",
+                        "SentTimestamp",
+                        "MessageGroupId",
+                    ],
+                    **options,
+                )
+        except TimeoutError:
+            raise ConnectionError(f"no answer within {wait_s + RECEIVE_MARGIN_S} s") from None
         return [self._message(raw) for raw in reply.get("Messages", [])]
 
     def _message(self, raw: Mapping[str, Any]) -> Message:

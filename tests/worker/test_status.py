@@ -164,7 +164,11 @@ async def test_a_worker_is_read_from_its_own_metrics() -> None:
     assert reading.error is None
     assert reading.value("slots_busy") == 3
     assert reading.value("jobs_settled_total", code="timeout") == 1
-    assert reading.by("jobs_settled_total", "outcome") == {"completed": 1, "dead_lettered": 2}
+    assert reading.by("jobs_settled_total", "outcome") == {
+        "completed": 1,
+        "dead_lettered": 2,
+        "retried": 0,
+    }
     assert reading.buckets("total")[0.25] == 1
     assert reading.resident_mb > 1
     assert reading.version
