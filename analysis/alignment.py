@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from analysis.aligned import AlignedPhone, AlignedWord, Alignment
+from analysis.aligned import BORDER_SHIFT_S, AlignedPhone, AlignedWord, Alignment
 from analysis.network_alignment import place_by_network
 from analysis.pronunciations import Pronunciation, pronounce
 from analysis.sphinx import place_by_sphinx
@@ -59,9 +60,15 @@ class Aligner:
             if placed is None:
                 continue
             words = list(nothing)
-            for i, phones in zip(spoken, placed, strict=True):
+            for i, found in zip(spoken, placed, strict=True):
+                phones = tuple(_as_heard(phone, recording.duration) for phone in found)
                 words[i] = AlignedWord(i, texts[i], phones[0].start, phones[-1].end, phones)
             unread = len(texts) - len(spoken)
             note = f"{unread} word(s) could not be read as English." if unread else None
             return Alignment(tuple(words), method, note)
         return Alignment(nothing, "none", "The recording could not be aligned with the text.")
+
+
+def _as_heard(phone: AlignedPhone, duration: float) -> AlignedPhone:
+    start, end = (round(min(at + BORDER_SHIFT_S, duration), 3) for at in (phone.start, phone.end))
+    return replace(phone, start=start, end=end)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analysis.aligned import BORDER_SHIFT_S
 from analysis.features import HOP_SAMPLES, SAMPLE_RATE_HZ
 from analysis.phones import PHONE_INDEX
 
@@ -37,7 +38,8 @@ class Segments:
     Attributes
     ----------
     phones : (P,) int64, rows of `PHONES`.
-    spans : (P, 2) float32, start and end in seconds.
+    spans : (P, 2) float32, start and end in seconds on the clock that the network was taught by,
+        `BORDER_SHIFT_S` before what is heard.
     words : (P,) int64, the reference word of each phone.
     extras : (P, `EXTRAS`) float32: log duration; the same less the line's mean; pause before
         and after, s; first in word; last in word; log count of the word's phones; log rate of
@@ -88,7 +90,8 @@ def net_frames(mel_frames: int) -> int:
 def segments(words: Sequence[AlignedWord]) -> Segments:
     """Lay the aligned words out as arrays; `words` in time order, at least one phone in all."""
     rows = [(word.index, phone) for word in words for phone in word.phones]
-    spans = np.array([(phone.start, phone.end) for _, phone in rows], dtype=np.float32)
+    heard = np.array([(phone.start, phone.end) for _, phone in rows], dtype=np.float64)
+    spans = np.maximum(heard - BORDER_SHIFT_S, 0.0).astype(np.float32)
     numbers = np.array([index for index, _ in rows], dtype=np.int64)
     return Segments(
         phones=np.array([PHONE_INDEX[phone.phone] for _, phone in rows], dtype=np.int64),

@@ -1,17 +1,23 @@
 """Alignments as arrays: pooling windows, membership, durations."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from analysis.aligned import AlignedPhone, AlignedWord
+from analysis.aligned import BORDER_SHIFT_S, AlignedPhone, AlignedWord
 from analysis.segments import ALIGNER_LAG_S, PARTS, net_frames, segments
 
 
-def words(*spans):
+def words(*spans: Sequence[tuple[float, float]]) -> list[AlignedWord]:
     """One word for each list of (start, end)."""
     return [
         AlignedWord(
-            index, "x", own[0][0], own[-1][1], tuple(AlignedPhone("AE", a, b) for a, b in own)
+            index,
+            "x",
+            own[0][0],
+            own[-1][1],
+            tuple(AlignedPhone("AE", a + BORDER_SHIFT_S, b + BORDER_SHIFT_S) for a, b in own),
         )
         for index, own in enumerate(spans)
     ]
@@ -20,35 +26,35 @@ def words(*spans):
 ROWS = segments(words([(0.1, 0.2), (0.2, 0.5)], [(0.8, 0.9)]))
 
 
-def test_each_third_is_a_mean():
+def test_each_third_is_a_mean() -> None:
     pool = ROWS.pool(60)
     assert pool.shape == (PARTS * 3, 60)
     assert pool.sum(axis=1) == pytest.approx(np.ones(PARTS * 3), abs=1e-5)
     assert (pool >= 0).all()
 
 
-def test_a_third_lies_in_its_third():
+def test_a_third_lies_in_its_third() -> None:
     frames = np.arange(60) * 0.02
     middle = ROWS.pool(60) @ frames
     expected = [0.2 + 0.3 * (part + 0.5) / PARTS + ALIGNER_LAG_S for part in range(PARTS)]
     assert middle[PARTS : 2 * PARTS] == pytest.approx(expected, abs=0.011)
 
 
-def test_a_phone_past_the_last_frame_takes_the_last_frame():
+def test_a_phone_past_the_last_frame_takes_the_last_frame() -> None:
     pool = segments(words([(5.0, 5.1)])).pool(10)
     assert (pool[:, -1] == 1.0).all()
 
 
-def test_phones_belong_to_their_words():
+def test_phones_belong_to_their_words() -> None:
     assert ROWS.members().tolist() == [[1, 1, 0], [0, 0, 1]]
 
 
-def test_words_that_were_not_placed_leave_no_row():
+def test_words_that_were_not_placed_leave_no_row() -> None:
     placed = words([(0.1, 0.2)], [(0.3, 0.4)], [(0.5, 0.6)])
     assert segments([placed[0], placed[2]]).members().tolist() == [[1, 0], [0, 1]]
 
 
-def test_pauses_and_word_borders_are_columns():
+def test_pauses_and_word_borders_are_columns() -> None:
     assert ROWS.extras[:, 2].tolist() == pytest.approx([0.0, 0.0, 0.3], abs=1e-6)
     assert ROWS.extras[:, 3].tolist() == pytest.approx([0.0, 0.3, 0.0], abs=1e-6)
     assert ROWS.extras[:, 4].tolist() == [1, 0, 1]
@@ -56,5 +62,5 @@ def test_pauses_and_word_borders_are_columns():
 
 
 @pytest.mark.parametrize(("mel", "net"), [(1, 1), (2, 1), (3, 2), (100, 50), (101, 51)])
-def test_the_network_halves_the_frame_rate(mel, net):
+def test_the_network_halves_the_frame_rate(mel: int, net: int) -> None:
     assert net_frames(mel) == net
