@@ -19,7 +19,7 @@ HELPING = ("phone_mean", "phone_low_tenth", "phone_low_quarter", "word_mean", "e
 HARMING = ("phone_wrong", "phone_doubtful", "word_wrong")
 
 
-def test_there_is_a_number_for_every_feature():
+def test_there_is_a_number_for_every_feature() -> None:
     for name in HEADS:
         assert len(CALIBRATION.heads["gop"][name].weights) == len(NAMES)
         assert len(CALIBRATION.heads["network"][name].weights) == len(NAMES) + len(LINE_SCORES)
@@ -29,14 +29,14 @@ def test_there_is_a_number_for_every_feature():
     assert len(CALIBRATION.log_priors) == len(PHONES) + 1
 
 
-def test_the_shares_of_the_total_sum_to_one():
+def test_the_shares_of_the_total_sum_to_one() -> None:
     assert sum(CALIBRATION.blend.values()) == pytest.approx(1.0, abs=1e-3)
     assert all(share >= 0.0 for share in CALIBRATION.blend.values())
 
 
 @pytest.mark.parametrize("engine", ["network", "gop"])
 @pytest.mark.parametrize("name", HEADS)
-def test_no_weight_turns_a_better_phone_into_a_worse_line(engine, name):
+def test_no_weight_turns_a_better_phone_into_a_worse_line(engine: str, name: str) -> None:
     weights = dict(zip(NAMES, CALIBRATION.heads[engine][name].weights, strict=False))
     assert all(weights[feature] >= 0.0 for feature in HELPING)
     assert all(weights[feature] <= 1e-6 for feature in HARMING)
@@ -44,22 +44,23 @@ def test_no_weight_turns_a_better_phone_into_a_worse_line(engine, name):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=len(NAMES) + 4, max_size=len(NAMES) + 4))
-def test_no_features_lead_outside_the_scale(values):
+def test_no_features_lead_outside_the_scale(values: list[float]) -> None:
     for name in HEADS:
         score = CALIBRATION.heads["network"][name].score(np.array(values))
         assert 0.0 <= score <= 100.0
 
 
-def test_the_file_says_where_its_numbers_come_from():
+def test_the_file_says_where_its_numbers_come_from() -> None:
     for key in ("made", "data", "license", "held_out"):
         assert CALIBRATION.provenance[key]
     assert "CC BY 4.0" in CALIBRATION.provenance["data"]
     network = load_network()
+    assert network is not None
     assert "CC BY 4.0" in network.provenance["data"]
     assert network.provenance["phones"].split() == list(PHONES)
 
 
-def test_everything_is_loaded_in_under_a_third_of_a_second_of_cpu():
+def test_everything_is_loaded_in_under_a_third_of_a_second_of_cpu() -> None:
     code = (
         "import numpy, onnxruntime, time; start = time.process_time();"
         "from analysis.calibration import load_calibration;"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from analysis.features import BANDS, log_mel
 
@@ -9,24 +10,26 @@ RNG = np.random.default_rng(3)
 RATE = 16_000
 
 
-def syllables(seconds=1.5):
+def syllables(seconds: float = 1.5) -> NDArray[np.float32]:
     """A buzz that rises and falls four times a second."""
     time = np.arange(int(seconds * RATE)) / RATE
     buzz = np.sign(np.sin(2 * np.pi * 120 * time)) * (1 + np.sin(2 * np.pi * 4 * time)) / 4
-    return (buzz + 0.001 * RNG.standard_normal(len(time))).astype(np.float32)
+    noise = 0.001 * RNG.standard_normal(len(time))
+    sound: NDArray[np.float32] = (buzz + noise).astype(np.float32)
+    return sound
 
 
-def test_there_is_a_row_every_ten_milliseconds():
+def test_there_is_a_row_every_ten_milliseconds() -> None:
     assert log_mel(np.zeros(16_000, np.float32)).shape == (101, BANDS)
     assert log_mel(np.zeros(1, np.float32)).shape == (1, BANDS)
 
 
-def test_a_louder_recording_looks_the_same():
+def test_a_louder_recording_looks_the_same() -> None:
     sound = syllables()
     assert np.abs(log_mel(sound) - log_mel(0.1 * sound)).mean() < 0.01
 
 
-def test_more_silence_around_the_line_does_not_move_it():
+def test_more_silence_around_the_line_does_not_move_it() -> None:
     sound = syllables()
     quiet = 1e-4 * RNG.standard_normal(16_000).astype(np.float32)
     short = log_mel(np.concatenate((quiet[:4_800], sound, quiet[:4_800])))
@@ -35,11 +38,11 @@ def test_more_silence_around_the_line_does_not_move_it():
 
 
 @pytest.mark.parametrize("sound", [np.zeros(8000), np.full(8000, 0.5), np.eye(1, 8000)[0]])
-def test_features_of_what_is_no_speech_are_finite(sound):
+def test_features_of_what_is_no_speech_are_finite(sound: NDArray[np.float64]) -> None:
     assert np.isfinite(log_mel(sound.astype(np.float32))).all()
 
 
-def test_a_tone_stands_out_in_its_own_band():
+def test_a_tone_stands_out_in_its_own_band() -> None:
     time = np.arange(RATE) / RATE
     tone = (np.sin(2 * np.pi * 1000 * time) * (time > 0.5)).astype(np.float32)
     mel = log_mel(tone + 0.001 * RNG.standard_normal(RATE).astype(np.float32))

@@ -2,14 +2,17 @@
 
 import json
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from analysis import network_alignment, scorer
 from analysis.alignment import Aligner
+from analysis.assessment import Assessment, Profile
 from analysis.audio import Recording
 from analysis.contour import PitchContour
 from analysis.pitch import track_pitch
@@ -20,87 +23,93 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 RATE = 16_000
 
 
-def recording(path):
+def recording(path: str) -> Recording:
     return Recording.from_file(FIXTURES / path)
 
 
-def reference(line):
+def reference(line: str) -> Reference:
     return Reference.from_textgrid((FIXTURES / line / "actor.TextGrid").read_bytes())
 
 
-def judge(heard, text, *, profile="accurate"):
+def judge(heard: Recording, text: Reference, *, profile: Profile = "accurate") -> Assessment:
     alignment = Aligner().align(heard, text)
     return assess(heard, text, alignment, pitch=track_pitch(heard), profile=profile)
 
 
-def of_samples(samples):
+def of_samples(samples: NDArray[np.floating]) -> Recording:
     return Recording.from_samples(np.asarray(samples, np.float32), RATE)
 
 
+def given(score: float | None) -> float:
+    """A score that must be there."""
+    assert score is not None
+    return score
+
+
 @pytest.fixture(scope="module")
-def good():
+def good() -> Assessment:
     return judge(recording("lantern/good.flac"), reference("lantern"))
 
 
-def test_every_phone_word_and_the_line_have_scores_between_0_and_100(good):
+def test_every_phone_word_and_the_line_have_scores_between_0_and_100(good: Assessment) -> None:
     assert good.speech == "ok"
     assert [word.index for word in good.words] == list(range(9))
     scores = [phone.score for word in good.words for phone in word.phones]
     scores += [word.score for word in good.words]
     scores += [good.pronunciation, good.fluency, good.prosody, good.completeness, good.total]
-    assert all(0.0 <= score <= 100.0 for score in scores)
+    assert all(0.0 <= given(score) <= 100.0 for score in scores)
 
 
-def test_the_engine_says_what_judged(good):
+def test_the_engine_says_what_judged(good: Assessment) -> None:
     assert good.engine["scorer"].startswith("network")
     assert good.engine["aligner"] == "network"
 
 
-def test_the_total_is_the_blend_that_its_weights_say(good):
+def test_the_total_is_the_blend_that_its_weights_say(good: Assessment) -> None:
     assert sum(good.weights.values()) == pytest.approx(1.0, abs=1e-3)
     parts = {"pronunciation": good.pronunciation, "fluency": good.fluency, "prosody": good.prosody}
-    assert good.total == pytest.approx(sum(good.weights[k] * v for k, v in parts.items()))
+    assert good.total == pytest.approx(sum(good.weights[k] * given(v) for k, v in parts.items()))
 
 
-def test_the_fast_profile_judges_alike(good):
+def test_the_fast_profile_judges_alike(good: Assessment) -> None:
     fast = judge(recording("lantern/good.flac"), reference("lantern"), profile="fast")
     assert fast.engine["profile"] == "fast"
     assert fast.pronunciation == pytest.approx(good.pronunciation, abs=12)
     assert [word.status for word in fast.words] == [word.status for word in good.words]
 
 
-def test_without_the_network_gop_scores_and_says_so(monkeypatch):
+def test_without_the_network_gop_scores_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer, "load_network", lambda: None)
     monkeypatch.setattr(network_alignment, "load_network", lambda: None)
     found = judge(recording("lantern/good.flac"), reference("lantern"))
     assert found.engine["scorer"] == "gop"
     assert found.engine["aligner"] == "pocketsphinx"
-    assert 0.0 < found.pronunciation <= 100.0
+    assert 0.0 < given(found.pronunciation) <= 100.0
     assert all(word.score is not None for word in found.words)
 
 
-def test_a_replaced_word_scores_far_below_the_same_word_said_well(good):
+def test_a_replaced_word_scores_far_below_the_same_word_said_well(good: Assessment) -> None:
     place = [word.text for word in reference("lantern").words].index("burning")
     replaced = judge(recording("lantern/replaced.flac"), reference("lantern"))
-    assert replaced.words[place].score < good.words[place].score - 20
-    assert replaced.pronunciation < good.pronunciation
+    assert given(replaced.words[place].score) < given(good.words[place].score) - 20
+    assert given(replaced.pronunciation) < given(good.pronunciation)
 
 
-def test_an_omitted_word_is_told_and_lowers_completeness(good):
+def test_an_omitted_word_is_told_and_lowers_completeness(good: Assessment) -> None:
     place = [word.text for word in reference("lantern").words].index("lantern")
     found = judge(recording("lantern/omitted.flac"), reference("lantern"))
     assert found.words[place].status == "omitted"
     assert found.words[place].score == 0.0
     assert found.completeness == pytest.approx(100 * 8 / 9)
-    assert found.pronunciation < good.pronunciation
+    assert given(found.pronunciation) < given(good.pronunciation)
 
 
-def test_no_word_of_a_whole_line_is_called_omitted(good):
+def test_no_word_of_a_whole_line_is_called_omitted(good: Assessment) -> None:
     assert {word.status for word in good.words} <= {"ok", "mispronounced"}
     assert good.completeness == 100.0
 
 
-def test_another_sentence_gets_zeros_and_says_so():
+def test_another_sentence_gets_zeros_and_says_so() -> None:
     other = Reference.from_text(
         json.loads((FIXTURES / "manifest.json").read_text())["lines"][1]["text"]
     )
@@ -131,13 +140,13 @@ MELODY = np.concatenate(
     ],
     ids=["silence", "white noise", "tone", "chord", "melody", "buzzer", "click"],
 )
-def test_what_is_not_speech_gets_zeros(samples):
+def test_what_is_not_speech_gets_zeros(samples: NDArray[np.float64]) -> None:
     found = judge(of_samples(samples), reference("lantern"))
     assert found.speech in ("no_speech", "wrong_text")
     assert found.pronunciation == found.fluency == found.prosody == found.total == 0.0
 
 
-def test_a_line_that_nothing_could_place_has_no_scores():
+def test_a_line_that_nothing_could_place_has_no_scores() -> None:
     korean = Reference.from_text("안녕 하세요")
     found = judge(recording("lantern/good.flac"), korean)
     assert found.pronunciation is None
@@ -145,7 +154,7 @@ def test_a_line_that_nothing_could_place_has_no_scores():
     assert [word.score for word in found.words] == [None, None]
 
 
-def test_speech_without_any_pitch_is_still_judged():
+def test_speech_without_any_pitch_is_still_judged() -> None:
     heard = recording("lantern/good.flac")
     text = reference("lantern")
     hz = track_pitch(heard)
@@ -154,48 +163,54 @@ def test_speech_without_any_pitch_is_still_judged():
     assert found.speech == "ok"
 
 
-def mixed(line, words, good_heard, bad_heard):
+def mixed(
+    line: Reference, words: Sequence[int], good_heard: Recording, bad_heard: Recording
+) -> Recording:
     """The good rendering with some words, by index, taken from the bad one."""
     places = Aligner().align(good_heard, line).words
     donors = Aligner().align(bad_heard, line).words
     pieces, at = [], 0
     for index in words:
-        start, end = (int(RATE * t) for t in (places[index].start, places[index].end))
-        donor = slice(int(RATE * donors[index].start), int(RATE * donors[index].end))
-        pieces += [good_heard.samples[at:start], bad_heard.samples[donor]]
+        place, donor = places[index], donors[index]
+        assert place is not None
+        assert donor is not None
+        start, end = (int(RATE * t) for t in (place.start, place.end))
+        taken = slice(int(RATE * donor.start), int(RATE * donor.end))
+        pieces += [good_heard.samples[at:start], bad_heard.samples[taken]]
         at = end
     return of_samples(np.concatenate([*pieces, good_heard.samples[at:]]))
 
 
-def test_each_word_that_is_said_worse_lowers_itself_and_the_line(good):
+def test_each_word_that_is_said_worse_lowers_itself_and_the_line(good: Assessment) -> None:
     text, heard = reference("lantern"), recording("lantern/good.flac")
     noise = of_samples(0.05 * RNG.standard_normal(len(heard.samples)))
-    before = good.pronunciation
+    before = given(good.pronunciation)
     spoilt = heard.samples.copy()
     for word in (Aligner().align(heard, text).words[i] for i in (1, 4, 6)):
+        assert word is not None
         span = slice(int(RATE * word.start), int(RATE * word.end))
         spoilt[span] = noise.samples[span]
         found = judge(of_samples(spoilt), text)
-        assert found.words[word.index].score < good.words[word.index].score
-        assert found.pronunciation < before
-        before = found.pronunciation
+        assert given(found.words[word.index].score) < given(good.words[word.index].score)
+        assert given(found.pronunciation) < before
+        before = given(found.pronunciation)
 
 
-def test_a_mixture_lies_between_good_and_bad(good):
+def test_a_mixture_lies_between_good_and_bad(good: Assessment) -> None:
     text = reference("lantern")
     place = [word.text for word in text.words].index("burning")
     heard, bad = recording("lantern/good.flac"), recording("lantern/replaced.flac")
     found = judge(mixed(text, [place], heard, bad), text)
-    assert found.words[place].score < good.words[place].score
-    assert found.pronunciation < good.pronunciation
+    assert given(found.words[place].score) < given(good.words[place].score)
+    assert given(found.pronunciation) < given(good.pronunciation)
 
 
-def _summary(line):
+def _summary(line: str) -> tuple[float | None, tuple[float | None, ...]]:
     found = judge(recording(f"{line}/good.flac"), reference(line))
     return found.total, tuple(word.score for word in found.words)
 
 
-def test_scores_are_equal_to_the_bit_in_any_order_and_in_another_process():
+def test_scores_are_equal_to_the_bit_in_any_order_and_in_another_process() -> None:
     lines = ["lantern", "stranger", "harbor"]
     forward = [_summary(line) for line in lines]
     backward = [_summary(line) for line in reversed(lines)][::-1]

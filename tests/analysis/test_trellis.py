@@ -1,16 +1,21 @@
 """The best path of a line through posteriors that were laid out by hand."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from analysis.phones import PHONE_INDEX, PHONES
-from analysis.trellis import SILENCE, best_path, log_evidence
+from analysis.trellis import SILENCE, Path, best_path, log_evidence
 
 FLAT = np.log(np.full(len(PHONES) + 1, 1 / (len(PHONES) + 1)))
 THE, CAT, SAT, BIG = ("DH", "AH"), ("K", "AE", "T"), ("S", "AE", "T"), ("B", "IH", "G")
 
 
-def evidence(words, *, each=5, silence=8):
+def evidence(
+    words: Sequence[Sequence[str]], *, each: int = 5, silence: int = 8
+) -> NDArray[np.float64]:
     """Posteriors of the words said one after another, `each` frames a phone."""
     order = [SILENCE] * silence
     for word in words:
@@ -22,42 +27,49 @@ def evidence(words, *, each=5, silence=8):
     return log_evidence(posteriors / posteriors.sum(axis=1, keepdims=True), FLAT)
 
 
-def test_each_phone_lies_where_it_was_said():
-    path = best_path(evidence([THE, CAT, SAT]), [THE, CAT, SAT])
+def path_through(found: NDArray[np.float64], words: Sequence[Sequence[str]]) -> Path:
+    """The best path of a line that has one."""
+    path = best_path(found, words)
+    assert path is not None
+    return path
+
+
+def test_each_phone_lies_where_it_was_said() -> None:
+    path = path_through(evidence([THE, CAT, SAT]), [THE, CAT, SAT])
     assert path.spans[:, 0].tolist() == [8 + 5 * phone for phone in range(8)]
     assert (path.spans[:, 1] - path.spans[:, 0] == 5).all()
 
 
-def test_words_that_were_said_are_present():
-    path = best_path(evidence([THE, CAT, SAT]), [THE, CAT, SAT])
+def test_words_that_were_said_are_present() -> None:
+    path = path_through(evidence([THE, CAT, SAT]), [THE, CAT, SAT])
     assert (path.presence > 10).all()
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_word_that_was_not_said_is_absent_wherever_it_should_have_been(place):
+def test_a_word_that_was_not_said_is_absent_wherever_it_should_have_been(place: int) -> None:
     text = [THE, CAT, SAT]
     text.insert(place, BIG)
-    path = best_path(evidence([THE, CAT, SAT]), text)
+    path = path_through(evidence([THE, CAT, SAT]), text)
     assert path.presence[place] < 0
     assert (np.delete(path.presence, place) > 10).all()
 
 
-def test_a_pause_between_words_belongs_to_no_phone():
+def test_a_pause_between_words_belongs_to_no_phone() -> None:
     words = evidence([THE]), evidence([CAT])
-    path = best_path(np.concatenate(words), [THE, CAT])
+    path = path_through(np.concatenate(words), [THE, CAT])
     assert path.spans[1, 1] == 18
     assert path.spans[2, 0] == len(words[0]) + 8
 
 
-def test_a_single_word_may_be_the_whole_line():
-    path = best_path(evidence([CAT]), [CAT])
+def test_a_single_word_may_be_the_whole_line() -> None:
+    path = path_through(evidence([CAT]), [CAT])
     assert path.presence[0] > 10
 
 
-def test_the_path_score_is_the_sum_of_what_it_passes():
+def test_the_path_score_is_the_sum_of_what_it_passes() -> None:
     found = evidence([THE, CAT])
-    assert best_path(found, [THE, CAT]).score == pytest.approx(found.max(axis=1).sum())
+    assert path_through(found, [THE, CAT]).score == pytest.approx(found.max(axis=1).sum())
 
 
-def test_fewer_frames_than_phones_have_no_path():
+def test_fewer_frames_than_phones_have_no_path() -> None:
     assert best_path(evidence([CAT])[:2], [CAT]) is None
