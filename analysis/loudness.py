@@ -67,7 +67,11 @@ def compare_loudness(
     # The curves are followed about their own levels, so that a quieter recording can follow.
     read = np.interp(lagged(warped[inside]), our_times, ours - np.median(ours))
     u = follow(
-        read, r - np.median(theirs), unnoticed=PERCEPTIBLE_DB, largest_error=LARGEST_ERROR_DB
+        read,
+        r - np.median(theirs),
+        warped[inside],
+        unnoticed=PERCEPTIBLE_DB,
+        largest_error=LARGEST_ERROR_DB,
     )
     spoken = (u > ours.max() - np.median(ours) - RANGE_DB) & (r > theirs.max() - RANGE_DB)
     if np.count_nonzero(spoken) < MIN_SHARED_FRAMES:

@@ -183,6 +183,7 @@ def _follow(user: PitchContour, median_hz: float | None, times: Floats, target: 
     return follow(
         SEMITONES_IN_OCTAVE * np.log2(hz / median_hz),
         target,
+        times,
         unnoticed=PERCEPTIBLE_SEMITONES,
         largest_error=LARGEST_ERROR_SEMITONES,
     )

@@ -21,7 +21,9 @@ MAX_LAG_S: Final = 0.06
 LAG_STEP_S: Final = 0.01
 LAGS_S: Final = np.round(np.arange(-MAX_LAG_S, MAX_LAG_S + LAG_STEP_S / 2, LAG_STEP_S), 3)
 # What a lag costs against a frame's squared error in units that are just noticed: each change by
-# one step, and each step away from none.
+# one step between frames that are one step apart (in proportion less between frames that are
+# further apart, or a contour with few values would be held ten times as stiff as a dense one), and
+# each step away from none.
 LAG_CHANGE_COST: Final = 2.0
 LAG_COST: Final = 0.25
 
@@ -58,13 +60,16 @@ def lagged(times: Floats) -> Floats:
     return times[:, None] + LAGS_S[None, :]
 
 
-def follow(values: Floats, target: Floats, *, unnoticed: float, largest_error: float) -> Floats:
+def follow(
+    values: Floats, target: Floats, times: Floats, *, unnoticed: float, largest_error: float
+) -> Floats:
     """Choose for each frame the lag at which a curve follows the target best, by Viterbi.
 
     Parameters
     ----------
     values : shape (n, lags), the curve at the times of `lagged`; NaN where it has no value.
     target : shape (n,), the curve to be followed.
+    times : shape (n,), when, in seconds, ascending.
     unnoticed : the unit in which errors are counted, in the curves' unit.
     largest_error : an error counts up to this, and a missing value twice as much.
 
@@ -81,10 +86,11 @@ def follow(values: Floats, target: Floats, *, unnoticed: float, largest_error: f
         steps - LAGS_S.size // 2
     )
     change = LAG_CHANGE_COST * np.abs(steps[:, None] - steps[None, :])
+    ease = LAG_STEP_S / np.maximum(np.diff(times), LAG_STEP_S)
     came_from = np.zeros(frame_cost.shape, dtype=np.intp)
     cost = frame_cost[0]
     for i in range(1, len(frame_cost)):
-        ways = cost[None, :] + change
+        ways = cost[None, :] + ease[i - 1] * change
         came_from[i] = np.argmin(ways, axis=1)
         cost = ways[steps, came_from[i]] + frame_cost[i]
     path = np.empty(len(frame_cost), dtype=np.intp)

@@ -68,7 +68,7 @@ def test_a_lag_is_followed_as_far_as_the_longest_and_no_further() -> None:
     for shift, is_followed in ((0.05, True), (0.3, False)):
         read = curve(lagged(clock))
         target = curve(clock + shift)
-        followed = follow(read, target, unnoticed=1.0, largest_error=6.0)
+        followed = follow(read, target, clock, unnoticed=1.0, largest_error=6.0)
         assert bool(np.abs(followed - target).max() < 1.0) is is_followed
 
 
@@ -76,11 +76,25 @@ def test_a_missing_value_is_avoided_when_another_lag_has_one() -> None:
     read = np.tile(np.arange(LAGS_S.size, dtype=np.float64), (30, 1))
     middle = LAGS_S.size // 2
     read[:, middle] = np.nan
-    followed = follow(read, np.full(30, float(middle)), unnoticed=1.0, largest_error=6.0)
+    clock = 0.01 * np.arange(30)
+    followed = follow(read, np.full(30, float(middle)), clock, unnoticed=1.0, largest_error=6.0)
     assert np.isfinite(followed).all()
 
 
 def test_following_nothing_gives_nothing() -> None:
-    assert (
-        follow(np.empty((0, LAGS_S.size)), np.empty(0), unnoticed=1.0, largest_error=6.0).size == 0
+    nothing = np.empty(0)
+    followed = follow(
+        np.empty((0, LAGS_S.size)), nothing, nothing, unnoticed=1.0, largest_error=6.0
     )
+    assert followed.size == 0
+
+
+def test_a_lag_may_change_as_much_between_values_far_apart_as_over_many_close_ones() -> None:
+    def error_at(step_s: float) -> float:
+        clock = np.arange(0.0, 3.0, step_s)
+        target = 4.0 * np.sin(7.0 * (clock + 0.05 * np.sin(2.0 * clock)))
+        read = 4.0 * np.sin(7.0 * lagged(clock))
+        followed = follow(read, target, clock, unnoticed=1.0, largest_error=6.0)
+        return float(np.abs(followed - target).mean())
+
+    assert error_at(0.1) < 1.2 * error_at(0.01)
