@@ -96,7 +96,7 @@ def test_the_same_result_gives_the_same_bytes(speech: Speech, tmp_path: Path) ->
 
 
 def test_a_recording_can_be_heard_in_the_page_where_a_sentence_points(speech: Speech) -> None:
-    result = speech.scored("harbor", "slower")
+    result = speech.scored("lantern", "omitted")
     html = render_page(result, audio=b"sound")
     pointed = [item for item in result.feedback if item.start is not None]
     assert html.count("data-start=") == len(pointed) > 0
