@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NETWORK_PATH: Final = Path(__file__).parent / "data" / "phone_scorer.onnx"
+NO_TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
 SILENCE: Final = len(PHONES)
 # The experts' scale of a phone, which the network speaks.
 TOP_SCORE: Final = 2.0
@@ -43,6 +45,9 @@ class PhoneNetwork:
     """The trained network; `judge` is a pure function of its arguments."""
 
     def __init__(self, path: Path = NETWORK_PATH) -> None:
+        # Read when the library loads: without it ONNX Runtime starts a thread that sends usage
+        # events to its makers, and writes an identifier of the machine.
+        os.environ[NO_TELEMETRY] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

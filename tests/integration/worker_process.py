@@ -171,11 +171,12 @@ class WorkerProcess:
 
     def children(self) -> list[psutil.Process]:
         """The analysis processes."""
-        return [
-            child
-            for child in psutil.Process(self.pid).children()
-            if any("spawn_main" in part for part in child.cmdline())
-        ]
+        found = []
+        for child in psutil.Process(self.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended, or a zombie by now
+                if any("spawn_main" in part for part in child.cmdline()):
+                    found.append(child)
+        return found
 
     def rss_mb(self) -> float:
         """Resident memory of the I/O process."""

@@ -234,8 +234,8 @@ class Fleet(RuleBasedStateMachine):
 
 
 BOUNDED = settings(
-    max_examples=40,
-    stateful_step_count=40,
+    max_examples=25,
+    stateful_step_count=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
