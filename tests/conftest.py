@@ -8,6 +8,17 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine is no failed property. CI plays the same examples each time; elsewhere new ones
+# are tried.
+settings.register_profile(
+    "here",
+    deadline=None,
+    suppress_health_check=(HealthCheck.too_slow,),
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("here")
 
 AWS_VARIABLES = ("AWS_", "WORKER_", "MOTO_", "ECS_", "OTEL_")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
