@@ -115,7 +115,7 @@ class SqsModel:
         self.redriven: set[str] = set()
         """Dead letters that SQS moved by itself."""
         self.granted_until: dict[str, float] = {}
-        """Until when a receipt handle keeps its message invisible."""
+        """Until when SQS has said that a receipt handle keeps its message invisible."""
         self._owner: dict[str, str] = {}
 
     def send(self, body: str) -> str:
@@ -144,11 +144,10 @@ class SqsModel:
 
     def change_visibility(self, handle: str, seconds: float) -> bool:
         """Accept a change, whatever the handle: so does SQS."""
+        self.granted_until[handle] = self.clock.now + seconds
         stored = self._of(handle)
         if stored is not None:
             stored.visible_at = self.clock.now + seconds
-            if handle == stored.newest_handle:
-                self.granted_until[handle] = stored.visible_at
         return True
 
     def delete(self, handle: str) -> None:

@@ -180,7 +180,7 @@ class Fleet(RuleBasedStateMachine):
             self._check(worker)
 
     def _check(self, worker: ModelWorker) -> None:
-        assert not worker.queue.settled_unheld
+        assert not worker.queue.settled_unheld, worker.queue.settled_unheld
         assert 0 <= worker.intake.in_use <= worker.intake.capacity
 
     @invariant()
@@ -221,6 +221,7 @@ class Fleet(RuleBasedStateMachine):
                 calls, worker.points.pending = worker.points.pending, []
                 for call in calls:
                     call.resolve(Fate.ANSWERED)
+            self._run()
             self.time_passes(1)
         assert not self.model.queue, "a message never came to an end"
         for message_id in self.sent:
