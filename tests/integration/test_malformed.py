@@ -165,5 +165,5 @@ def test_each_becomes_a_dead_letter_with_a_code_and_the_worker_goes_on_no_larger
     inbox.wait(good.job_id, "analysis.completed")
     assert worker.logs("job_raised") == []
     assert worker.logs(level="critical") == []
-    assert worker.metric("analysis_worker_jobs_in_flight") == 0
+    worker.wait_for_metric("analysis_worker_jobs_in_flight", 0)
     assert worker.stop() == 0
