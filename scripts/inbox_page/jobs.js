@@ -71,11 +71,12 @@ async function showDetail() {
   const answer = await fetch(`/jobs/${encodeURIComponent(jobId)}`);
   if (chosen !== jobId) return; // another was chosen meanwhile
   if (!answer.ok) {
+    delete detail.dataset.job;
     detail.replaceChildren(element("p", { class: "hint", text: await answer.text() }));
     return;
   }
   const job = await answer.json();
-  if (detail.dataset.job === jobId && job.seq < detailSeq) return; // a slower, older answer
+  if (detail.dataset.job === jobId && job.seq <= detailSeq) return; // shown already, or older
   detail.dataset.job = jobId;
   detailSeq = job.seq;
   showResult(detail, job);

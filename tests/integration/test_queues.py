@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from pathlib import Path
+from statistics import median
 
 from tests.integration.account import Account
 from tests.integration.conftest import Launch
@@ -89,8 +90,8 @@ def test_the_higher_queue_is_emptied_first_and_the_lower_does_not_starve(
 ) -> None:
     high, low = account.queue(), account.queue()
     # Long enough that slots are what both queues want, and not the calls to SQS.
-    urgent = [Script(inbox, f"high{i}", "sleep 0.3") for i in range(24)]
-    patient = [Script(inbox, f"low{i}", "sleep 0.3") for i in range(24)]
+    urgent = [Script(inbox, f"high{i}", "sleep 1") for i in range(15)]
+    patient = [Script(inbox, f"low{i}", "sleep 1") for i in range(15)]
     for script in patient:
         script.send(low)
     for script in urgent:
@@ -101,8 +102,10 @@ def test_the_higher_queue_is_emptied_first_and_the_lower_does_not_starve(
     order = order_of(inbox, urgent + patient)
     last_urgent = max(order.index(script) for script in urgent)
     early = [script for script in order[:last_urgent] if script in patient]
-    # Six permits, one of them sure for the lower queue: a share, and far from half.
-    assert 1 <= len(early) <= 12
+    # Six permits, one of them sure for the lower queue. It also gets what comes free while the
+    # higher queue's receive is under way, which depends on SQS; its own turn comes all the same.
+    assert len(early) >= 1
+    assert median(map(order.index, urgent)) + 5 < median(map(order.index, patient))
 
 
 def test_an_idle_worker_costs_one_long_poll_for_each_queue(

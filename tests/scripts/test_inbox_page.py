@@ -139,6 +139,30 @@ async def test_both_melodies_are_drawn_with_their_gaps(sender: Sender, page: Pag
     assert await page.evaluate("document.querySelectorAll('.plot rect.actor').length") == 4
 
 
+async def test_a_change_that_is_shown_is_not_drawn_again(sender: Sender, page: Page) -> None:
+    await sender.send("completed", "take-1", result=RESULT)
+    await page.until(row("take-1"))
+    # Chosen, left and chosen again before the first answer: two answers for one change.
+    await page.evaluate(
+        """
+        window.drawn = 0;
+        new MutationObserver((changes) => {
+          for (const change of changes) for (const node of change.addedNodes)
+            if (node.nodeName === "H2") window.drawn += 1;
+        }).observe(document.querySelector("#detail"), { childList: true });
+        for (const job of ["take-1", "take-2", "take-1"]) {
+          history.replaceState(null, "", `#job=${job}`);
+          dispatchEvent(new HashChangeEvent("hashchange"));
+        }
+        """
+    )
+    answered = "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/jobs/%s'))"
+    await page.until(f"({answered % 'take-1'}).length === 2")
+    await page.until("document.querySelector('.plot path.own')")
+    await page.evaluate("fetch('/jobs/take-1').then((answer) => answer.json())")
+    assert await page.evaluate("window.drawn") == 1
+
+
 async def test_a_pressed_word_shows_its_sounds(sender: Sender, page: Page) -> None:
     await sender.send("completed", "take-1", result=RESULT)
     await page.evaluate("location.hash = 'job=take-1'")
