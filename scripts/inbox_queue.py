@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import TYPE_CHECKING, Any, Final
+
+from worker.redrive_policy import ATTRIBUTE, RedrivePolicy
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -39,15 +40,14 @@ class QueueStatus:
             return self._counts
 
     async def _fetch(self) -> dict[str, int | None]:
-        attributes = await self._attributes(self._queue_url, [*_COUNTS.values(), "RedrivePolicy"])
+        attributes = await self._attributes(self._queue_url, [*_COUNTS.values(), ATTRIBUTE])
         counts: dict[str, int | None] = {
             name: int(attributes[attribute]) for name, attribute in _COUNTS.items()
         }
         counts["dead_letter"] = None
-        if policy := attributes.get("RedrivePolicy"):
-            arn: str = json.loads(policy)["deadLetterTargetArn"]
-            answer = await self._sqs.get_queue_url(QueueName=arn.rpartition(":")[2])
-            held = await self._attributes(answer["QueueUrl"], list(_DEAD_LETTER_COUNTS))
+        if policy := RedrivePolicy.of(attributes):
+            dead_letters = await policy.dead_letter_url(self._sqs)
+            held = await self._attributes(dead_letters, list(_DEAD_LETTER_COUNTS))
             # Somebody who looks through them takes them in flight for a moment.
             counts["dead_letter"] = sum(int(held[attribute]) for attribute in _DEAD_LETTER_COUNTS)
         return counts

@@ -6,7 +6,6 @@ none, with a number of messages that is refused, with a key that nobody has. AWS
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import uuid
@@ -22,6 +21,7 @@ from worker.aws import config, endpoint_url, region
 from worker.findings import NO_CREDENTIALS, Finding, code_of, failed, is_denied
 from worker.locations import LocationError, S3Location
 from worker.metrics import queue_name
+from worker.redrive_policy import RedrivePolicy
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -154,17 +154,17 @@ class AwsChecks:
         waiting = attributes.get("ApproximateNumberOfMessages", "?")
         found = [Finding(name, "ok", f"reached, about {waiting} messages waiting")]
         found.append(await self._permissions(url))
-        policy = json.loads(attributes.get("RedrivePolicy") or "null")
-        if not policy:
+        policy = RedrivePolicy.of(attributes)
+        if policy is None:
             fix = "Give the queue a RedrivePolicy, or start with `run --allow-no-dlq`."
             return [*found, Finding(f"{name} redrive", "fail", "no RedrivePolicy", fix)]
-        receives = int(policy["maxReceiveCount"])
+        receives = policy.max_receive_count
         if receives < MIN_RECEIVES:
             fix = f"Set maxReceiveCount to {MIN_RECEIVES} or more."
             found.append(Finding(f"{name} redrive", "warn", f"only {receives} tries", fix))
         else:
             found.append(Finding(f"{name} redrive", "ok", f"{receives} tries"))
-        found.append(await self._dead_letter_queue(policy["deadLetterTargetArn"], url, attributes))
+        found.append(await self._dead_letter_queue(policy, url, attributes))
         return found
 
     def _missing_queue(self, url: str) -> str:
@@ -201,14 +201,13 @@ class AwsChecks:
         return Finding(name, "ok", "receive, delete and change visibility are allowed")
 
     async def _dead_letter_queue(
-        self, arn: str, source_url: str, source: Mapping[str, str]
+        self, policy: RedrivePolicy, source_url: str, source: Mapping[str, str]
     ) -> Finding:
-        *_, account, dlq = arn.split(":")
+        dlq = policy.dead_letter_queue
         name = f"dead-letter queue {dlq}"
         try:
-            place = await self._sqs.get_queue_url(QueueName=dlq, QueueOwnerAWSAccountId=account)
             reply = await self._sqs.get_queue_attributes(
-                QueueUrl=place["QueueUrl"], AttributeNames=["All"]
+                QueueUrl=await policy.dead_letter_url(self._sqs), AttributeNames=["All"]
             )
         except REFUSED as error:
             return failed(

@@ -213,7 +213,7 @@ def test_a_megabyte_never_keeps_the_reader_busy(name: str) -> None:
     data = SLOW[name]().encode()[:MAX_TEXTGRID_BYTES]
     start = time.process_time()
     refused(data)
-    # A linear reading takes well under a second; what is quadratic in a megabyte, over half a minute.
+    # Linear: well under a second. Quadratic in a megabyte: over half a minute.
     assert time.process_time() - start < 8.0
 
 
