@@ -2,6 +2,9 @@
 
 A permit is reserved before a receive, for exactly the messages asked for, so that concurrent
 polls never overshoot. It is given back when its job is scored.
+
+One job may wait for each slot, downloaded. Where jobs take next to no time, more may, for as much
+work as a slot does in `READ_AHEAD_S`: a receive then brings many messages, and costs as much.
 """
 
 from __future__ import annotations
@@ -13,6 +16,15 @@ from typing import Final
 
 READ_AHEAD_PER_SLOT: Final = 1
 """Jobs that may wait, downloaded, for each analysis slot, so that a slot is never idle."""
+
+READ_AHEAD_S: Final = 0.1
+"""Work that may wait for each slot where that is more than one job."""
+
+MAX_READ_AHEAD: Final = 20
+"""Jobs that may wait in all, where there are fewer slots: two full receives."""
+
+FORGETTING: Final = 0.1
+"""The share of a shorter job in the time that jobs are taken to need; a longer one counts whole."""
 
 
 @dataclass
@@ -41,6 +53,8 @@ class Intake:
         self._reserve = reserve
         self._in_use = [0] * ranks
         self._waiters: list[_Waiter] = []
+        self._slots = slots
+        self._job_s: float | None = None
         self._capacity = 0
         self.resize(slots)
 
@@ -50,15 +64,47 @@ class Intake:
         return self._capacity
 
     @property
+    def slots(self) -> int:
+        """Analysis processes."""
+        return self._slots
+
+    @property
     def in_use(self) -> int:
         """Permits that are out."""
         return sum(self._in_use)
 
     def resize(self, slots: int) -> None:
         """Change the number of slots; permits that are out run out by themselves."""
-        # Never fewer than there are queues, or the idle polls of some would keep out the others.
-        self._capacity = max(slots * (1 + READ_AHEAD_PER_SLOT), self._ranks)
+        self._slots = slots
+        self._fit()
         self._serve()
+
+    def slot_was_held(self, seconds: float) -> None:
+        """Take note of how long a job held its slot."""
+        known = self._job_s
+        self._job_s = (
+            seconds if known is None or seconds > known else known + FORGETTING * (seconds - known)
+        )
+        self._fit()
+
+    def _fit(self) -> None:
+        """Size the read-ahead to the jobs."""
+        ahead = self._slots * READ_AHEAD_PER_SLOT
+        if self._job_s is not None:
+            wanted = self._slots * READ_AHEAD_S / max(self._job_s, READ_AHEAD_S / MAX_READ_AHEAD)
+            ahead = max(ahead, min(round(wanted), MAX_READ_AHEAD))
+        # Never fewer than there are queues, or the idle polls of some would keep out the others.
+        self._capacity = max(self._slots + ahead, self._ranks)
+
+    @property
+    def least(self) -> int:
+        """Permits that must be free before any is granted: half of the read-ahead.
+
+        The other half still keeps every slot busy, whatever permits the idle polls of other
+        queues hold; and a receive brings several messages where one by one would cost more.
+        """
+        ahead = self._capacity - self._slots
+        return max(1, min(ahead // 2, ahead - (self._ranks - 1)))
 
     def assured(self, rank: int) -> int:
         """Permits that a queue is sure of even while higher ones have a backlog."""
@@ -102,6 +148,8 @@ class Intake:
 
     def _serve(self) -> None:
         """Grant what is free: first to a lower queue below its share, then by priority."""
+        if self._capacity - self.in_use < self.least:
+            return
         for waiter in sorted(
             self._waiters,
             key=lambda w: (self._in_use[w.rank] >= self.assured(w.rank), w.rank),

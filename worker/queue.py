@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 RECEIVE_MARGIN_S: Final = 10
 """How much longer than the long poll a receive may take before it is given up and repeated."""
 
-DELETE_LINGER_S: Final = 0.02
+DELETE_LINGER_S: Final = 0.2
 """How long a delete waits for others to share its request with."""
+
+FIFO_DELETE_LINGER_S: Final = 0.02
+"""The same for a FIFO queue, where the next of the message's group waits for it."""
 
 log = get_logger()
 
@@ -75,7 +78,9 @@ class Queue:
         self.max_receive_count = max_receive_count
         self._sqs = sqs
         self._metrics = metrics
-        self._deletes: Batcher[str] = Batcher(self._delete_batch, MAX_BATCH, DELETE_LINGER_S)
+        self._deletes: Batcher[str] = Batcher(
+            self._delete_batch, MAX_BATCH, FIFO_DELETE_LINGER_S if self.is_fifo else DELETE_LINGER_S
+        )
 
     @classmethod
     async def open(cls, sqs: SQSClient, url: str, metrics: Metrics) -> Queue:
