@@ -24,6 +24,9 @@ MAX_REFERENCE_BYTES: Final = 1024 * 1024
 
 MB: Final = 2**20
 
+MEASURING_STAGES: Final = ("align", "pitch")
+"""Stages of the analysis that are worth a metric of their own."""
+
 
 @dataclass(frozen=True)
 class AudioRequest:
@@ -134,9 +137,19 @@ def analyse(request: AudioRequest) -> Analysed | Refused:
     except analysis.AnalysisError as error:
         return Refused(ErrorCode(error.code), error.message)
     decode_s = decoded - started
+    stages_s = _stages_s(decode_s, result.timings_ms)
     result.timings_ms["decode"] = round(decode_s * 1000, 2)
-    stages = {name: ms / 1000 for name, ms in result.timings_ms.items() if name != "total"}
-    return Analysed(result.model_dump_json().encode(), stages)
+    return Analysed(result.model_dump_json().encode(), stages_s)
+
+
+def _stages_s(decode_s: float, timings_ms: Mapping[str, float]) -> dict[str, float]:
+    """The stages that metrics and traces know, in the order in which they ran.
+
+    All that follows the measuring (judging, comparing, advising) is `score` there.
+    """
+    spent_s = {name: ms / 1000 for name, ms in timings_ms.items() if name != "total"}
+    measured = {name: spent_s.pop(name) for name in MEASURING_STAGES}
+    return {"decode": decode_s, **measured, "score": sum(spent_s.values())}
 
 
 def warm_up() -> None:

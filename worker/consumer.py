@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from worker import logs
+from worker import logs, spans
 from worker.failures import ErrorCode, JobFailure, LeaseLost, classify
 from worker.queue import Message, SqsError, new_attempt_id
 from worker.quotas import MAX_BATCH
@@ -316,10 +316,13 @@ class Consumer:
     async def _run(self, work: _Work) -> None:
         """Do one job and settle its message, with its names in every log line."""
         message = work.lease.message
-        with logs.bound(
-            message_id=message.message_id,
-            receive_count=message.receive_count,
-            queue=message.queue.name,
+        with (
+            logs.bound(
+                message_id=message.message_id,
+                receive_count=message.receive_count,
+                queue=message.queue.name,
+            ),
+            spans.processing(message) as span,
         ):
             started = time.monotonic()
             try:
@@ -331,6 +334,7 @@ class Consumer:
                 outcome, code = "left_to_visibility_timeout", str(ErrorCode.INTERNAL_ERROR)
             took_s = time.monotonic() - started
             self._metrics.job_duration("total", took_s)
+            spans.settled(span, outcome, code)
             log.info("job_done", outcome=outcome, code=code, duration_ms=round(took_s * 1000))
 
     async def _work_and_settle(self, work: _Work) -> tuple[str, str | None]:

@@ -42,7 +42,7 @@ class Analysed:
     result: bytes
     """The result as JSON."""
     stages_s: Mapping[str, float]
-    """Seconds by stage, for the metrics."""
+    """Seconds by stage (worker.metrics.STAGES), in the order in which they ran."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from worker import logs
+from worker import logs, spans
 from worker.contract import (
     Addressee,
     AnalysisJob,
@@ -21,7 +21,8 @@ from worker.failures import ErrorCode, JobFailure, Stage, classify
 from worker.handlers import Analysed, JobHandler, JobInput, Refused, handler_of
 from worker.progress import ACCEPTED, ANALYSING, DOWNLOADED, Progress
 from worker.results import ResultStore, StoredEvent, cache_key, fingerprint
-from worker.tracing import current_traceparent, record_stages, span
+from worker.spans import TRACEPARENT_ATTRIBUTE
+from worker.tracing import current_traceparent
 
 if TYPE_CHECKING:
     from worker.metrics import Metrics
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from worker.webhook import WebhookSender
 
 JOB_TYPE_ATTRIBUTE: Final = "job_type"
-TRACEPARENT_ATTRIBUTE: Final = "traceparent"
 
 FINAL: Final = 100
 """The `progress` of a final event, and of no other."""
@@ -116,13 +116,8 @@ class Pipeline:
         """
         task = Task.read(message, self._handlers)
         logs.bind(job_id=task.job.job_id)
-        with span(
-            "process job",
-            traceparent=task.traceparent,
-            kind="consumer",
-            attributes={"job.id": task.job.job_id, "job.attempt": task.attempt},
-        ):
-            return await self._run(task, on_started, on_scored)
+        spans.name_job(task.job.job_id)
+        return await self._run(task, on_started, on_scored)
 
     async def _run(
         self, task: Task, on_started: Callable[[], None], on_scored: Callable[[], None]
@@ -212,7 +207,7 @@ class Pipeline:
                 raise
             fetched[wanted.name] = found.data
 
-        with self._timed("fetch"), span("fetch"):
+        with self._timed("fetch"), spans.step("fetch"):
             try:
                 async with asyncio.TaskGroup() as group:
                     for wanted in needed:
@@ -242,7 +237,7 @@ class Pipeline:
             on_started()
             progress.report(ANALYSING, "Analysing.")
 
-        with span("analyse"):
+        with spans.analysing():
             answer: Analysed | Refused = await self._pool.run(
                 task.handler.analyse,
                 request,
@@ -251,7 +246,7 @@ class Pipeline:
             )
             if isinstance(answer, Refused):
                 raise JobFailure(answer.code, answer.message)
-            record_stages({name: s * 1000 for name, s in answer.stages_s.items()})
+            spans.analysed(answer.stages_s)
         for stage, seconds in answer.stages_s.items():
             self._metrics.job_duration(stage, seconds)
         await self._cache(key, answer.result)
@@ -285,7 +280,7 @@ class Pipeline:
             )
 
     async def _deliver(self, task: Task, event: Event) -> None:
-        with self._timed("deliver"), span("deliver"):
+        with self._timed("deliver"), spans.step("deliver"):
             await self._sinks.send(
                 task.job.webhook_url,
                 event,

@@ -12,10 +12,13 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from worker import spans
 from worker.batching import Batcher, EntryError
 from worker.logs import get_logger
 from worker.quotas import MAX_BATCH, MAX_VISIBILITY_S
 from worker.redrive_policy import read_redrive_policy
+from worker.spans import TRACEPARENT_ATTRIBUTE
+from worker.tracing import current_traceparent
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -110,26 +113,28 @@ class Queue:
         options: dict[str, Any] = {}
         if self.is_fifo and attempt_id:
             options["ReceiveRequestAttemptId"] = attempt_id
-        try:
-            async with asyncio.timeout(wait_s + RECEIVE_MARGIN_S):
-                reply = await self._call(
-                    "ReceiveMessage",
-                    self._sqs.receive_message,
-                    QueueUrl=self.url,
-                    MaxNumberOfMessages=limit,
-                    WaitTimeSeconds=wait_s,
-                    VisibilityTimeout=visibility_s,
-                    MessageAttributeNames=["All"],
-                    MessageSystemAttributeNames=[
-                        "ApproximateReceiveCount",
-                        "SentTimestamp",
-                        "MessageGroupId",
-                    ],
-                    **options,
-                )
-        except TimeoutError:
-            raise ConnectionError(f"no answer within {wait_s + RECEIVE_MARGIN_S} s") from None
-        return [self._message(raw) for raw in reply.get("Messages", [])]
+        with spans.receiving(self) as messages:
+            try:
+                async with asyncio.timeout(wait_s + RECEIVE_MARGIN_S):
+                    reply = await self._call(
+                        "ReceiveMessage",
+                        self._sqs.receive_message,
+                        QueueUrl=self.url,
+                        MaxNumberOfMessages=limit,
+                        WaitTimeSeconds=wait_s,
+                        VisibilityTimeout=visibility_s,
+                        MessageAttributeNames=["All"],
+                        MessageSystemAttributeNames=[
+                            "ApproximateReceiveCount",
+                            "SentTimestamp",
+                            "MessageGroupId",
+                        ],
+                        **options,
+                    )
+            except TimeoutError:
+                raise ConnectionError(f"no answer within {wait_s + RECEIVE_MARGIN_S} s") from None
+            messages += [self._message(raw) for raw in reply.get("Messages", [])]
+            return messages
 
     def _message(self, raw: Mapping[str, Any]) -> Message:
         system = raw.get("Attributes", {})
@@ -207,14 +212,17 @@ class Queue:
         if self.is_fifo:
             options["MessageGroupId"] = message.group_id or message.message_id
             options["MessageDeduplicationId"] = message.message_id
-        await self._call(
-            "SendMessage",
-            self._sqs.send_message,
-            QueueUrl=self.dead_letter_url,
-            MessageBody=message.body,
-            MessageAttributes=attributes,
-            **options,
-        )
+        # It keeps the producer's own trace context, so this span is not its origin.
+        with spans.sending(self.dead_letter_url, kind="client") as span:
+            reply = await self._call(
+                "SendMessage",
+                self._sqs.send_message,
+                QueueUrl=self.dead_letter_url,
+                MessageBody=message.body,
+                MessageAttributes=attributes,
+                **options,
+            )
+            spans.sent(span, reply)
 
     async def depth(self) -> int:
         """Messages in the queue, in whatever state; approximate, as SQS counts."""
@@ -280,24 +288,29 @@ class ResultQueue:
         self._metrics = metrics
 
     async def send(self, body: str, *, event_id: str, event_type: str, job_id: str) -> None:
-        """Send one event; `webhook-id` and `event_type` are message attributes."""
+        """Send one event; `webhook-id`, `event_type` and the trace are message attributes."""
         options: dict[str, Any] = {}
         if self.is_fifo:
             options = {"MessageGroupId": job_id, "MessageDeduplicationId": event_id}
         ok = False
-        try:
-            await self._sqs.send_message(
-                QueueUrl=self.url,
-                MessageBody=body,
-                MessageAttributes={
-                    "webhook-id": {"DataType": "String", "StringValue": event_id},
-                    "event_type": {"DataType": "String", "StringValue": event_type},
-                },
-                **options,
-            )
-            ok = True
-        finally:
-            self._metrics.sqs_call("SendMessage", ok)
+        with spans.sending(self.url, kind="producer") as span:
+            attributes = {"webhook-id": event_id, "event_type": event_type}
+            if traceparent := current_traceparent():
+                attributes[TRACEPARENT_ATTRIBUTE] = traceparent
+            try:
+                reply = await self._sqs.send_message(
+                    QueueUrl=self.url,
+                    MessageBody=body,
+                    MessageAttributes={
+                        name: {"DataType": "String", "StringValue": value}
+                        for name, value in attributes.items()
+                    },
+                    **options,
+                )
+                ok = True
+            finally:
+                self._metrics.sqs_call("SendMessage", ok)
+            spans.sent(span, reply)
 
 
 SqsError = (

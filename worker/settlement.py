@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
+from worker import spans
 from worker.contract import Addressee, Event, EventError, EventType, build_event
 from worker.deadletter_attributes import attributes_of
 from worker.failures import ErrorCode, JobFailure, LeaseLost, Policy, has_attempts_left
 from worker.logs import get_logger
 from worker.queue import SqsError
+from worker.tracing import current_traceparent
 
 if TYPE_CHECKING:
     from worker.lease import Lease, LeaseKeeper
@@ -83,7 +85,9 @@ def back_off_s(
 class EventSender(Protocol):
     """Delivers final events (worker.sinks.Sinks)."""
 
-    async def send(self, webhook_url: str | None, event: Event) -> None:
+    async def send(
+        self, webhook_url: str | None, event: Event, *, traceparent: str | None = None
+    ) -> None:
         """Send one event everywhere it has to go; raises JobFailure."""
         ...
 
@@ -181,7 +185,8 @@ class Settlement:
         # costs the rest of a visibility timeout.
         self._leases.release(lease)
         try:
-            await lease.message.queue.back_off(lease.message, delay_s)
+            with spans.settling(lease.message, "change_visibility"):
+                await lease.message.queue.back_off(lease.message, delay_s)
         except SqsError as error:
             # The visibility timeout gives it back in any case, if not as soon or as late.
             log.warning("visibility_change_failed", error=type(error).__name__)
@@ -211,7 +216,7 @@ class Settlement:
             message=failure.message,
             error=EventError.of(failure),
         )
-        await self._events.send(url, event)
+        await self._events.send(url, event, traceparent=current_traceparent())
         return True
 
     async def _dead_letter(
@@ -244,7 +249,8 @@ class Settlement:
     async def _delete(self, lease: Lease) -> None:
         self._must_hold(lease)
         try:
-            await lease.message.queue.delete(lease.message)
+            with spans.settling(lease.message, "delete"):
+                await lease.message.queue.delete(lease.message)
         except SqsError as error:
             # It comes back; a result that was kept is then not computed again.
             log.error("delete_failed", error=type(error).__name__)

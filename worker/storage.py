@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import ClientError as StreamError
 from botocore.exceptions import ClientError
 
+from worker import spans
 from worker.failures import ErrorCode, JobFailure, classify
 from worker.locations import S3Location
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+
+    from worker.tracing import Span
 
 CHUNK_BYTES: Final = 256 * 1024
 REFERENCE_CACHE_BYTES: Final = 32 * 2**20
@@ -62,11 +65,18 @@ class Storage:
             not_found, input_too_large (permanent); access_denied, credentials_expired,
             storage_unavailable (retried).
         """
+        with spans.s3("GetObject", location) as span:
+            return await self._fetch(location, what, max_bytes, shared, span)
+
+    async def _fetch(
+        self, location: S3Location, what: str, max_bytes: int, shared: bool, span: Span
+    ) -> Fetched:
         named = f"{what} {location}"
         kept = self._cache.get(location) if shared else None
         options: dict[str, Any] = {"IfNoneMatch": kept.etag} if kept else {}
         try:
             reply = await self._s3.get_object(Bucket=location.bucket, Key=location.key, **options)
+            spans.answered(span, reply)
             async with reply["Body"] as stream:
                 length = reply.get("ContentLength") or 0
                 chunks, size = [], 0
@@ -77,6 +87,7 @@ class Storage:
                         if size > max_bytes:
                             break
         except ClientError as error:
+            spans.answered(span, error.response)
             if kept and _status(error) == 304:
                 self._cache.move_to_end(location)
                 return kept
@@ -119,26 +130,32 @@ class Storage:
         ClientError, BotoCoreError
             S3 refused or did not answer, after the SDK's own retries.
         """
-        try:
-            reply = await self._s3.get_object(Bucket=location.bucket, Key=location.key)
-            async with reply["Body"] as stream:
-                return await stream.read(), dict(reply.get("Metadata", {}))
-        except ClientError as error:
-            if _status(error) == 404:
-                return None
-            raise
-        except _BROKE_OFF as error:
-            raise _broken_off(str(location), error) from error
+        with spans.s3("GetObject", location) as span:
+            try:
+                reply = await self._s3.get_object(Bucket=location.bucket, Key=location.key)
+                spans.answered(span, reply)
+                async with reply["Body"] as stream:
+                    return await stream.read(), dict(reply.get("Metadata", {}))
+            except ClientError as error:
+                spans.answered(span, error.response)
+                if _status(error) == 404:
+                    return None
+                raise
+            except _BROKE_OFF as error:
+                raise _broken_off(str(location), error) from error
 
     async def exists(self, location: S3Location) -> bool:
         """Whether there is such an object."""
-        try:
-            await self._s3.head_object(Bucket=location.bucket, Key=location.key)
-        except ClientError as error:
-            if _status(error) == 404:
-                return False
-            raise
-        return True
+        with spans.s3("HeadObject", location) as span:
+            try:
+                reply = await self._s3.head_object(Bucket=location.bucket, Key=location.key)
+            except ClientError as error:
+                spans.answered(span, error.response)
+                if _status(error) == 404:
+                    return False
+                raise
+            spans.answered(span, reply)
+            return True
 
     async def write(
         self,
@@ -151,28 +168,33 @@ class Storage:
         """Write an object of JSON; False if `if_absent` was asked for and it was there."""
         options: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
-            try:
-                await self._s3.put_object(
-                    Bucket=location.bucket,
-                    Key=location.key,
-                    Body=data,
-                    ContentType="application/json",
-                    Metadata=metadata or {},
-                    **options,
-                )
-            except ClientError as error:
-                if if_absent and _status(error) == 412:
-                    return False
-                if not (if_absent and _status(error) == 409) or attempt == CONFLICT_ATTEMPTS:
-                    raise
-                await asyncio.sleep(0.05 * 2**attempt)
-            else:
-                return True
+            with spans.s3("PutObject", location) as span:
+                try:
+                    reply = await self._s3.put_object(
+                        Bucket=location.bucket,
+                        Key=location.key,
+                        Body=data,
+                        ContentType="application/json",
+                        Metadata=metadata or {},
+                        **options,
+                    )
+                except ClientError as error:
+                    spans.answered(span, error.response)
+                    if if_absent and _status(error) == 412:
+                        return False
+                    if not (if_absent and _status(error) == 409) or attempt == CONFLICT_ATTEMPTS:
+                        raise
+                else:
+                    spans.answered(span, reply)
+                    return True
+            await asyncio.sleep(0.05 * 2**attempt)
         return False
 
     async def remove(self, location: S3Location) -> None:
         """Remove an object, if it is there."""
-        await self._s3.delete_object(Bucket=location.bucket, Key=location.key)
+        with spans.s3("DeleteObject", location) as span:
+            reply = await self._s3.delete_object(Bucket=location.bucket, Key=location.key)
+            spans.answered(span, reply)
 
 
 def _broken_off(named: str, error: BaseException) -> JobFailure:

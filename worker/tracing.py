@@ -1,9 +1,9 @@
 """Traces: one line of spans from the producer through fetch, analysis and delivery to the webhook.
 
 With the `otel` extra and an exporter in the environment (OTEL_EXPORTER_OTLP_ENDPOINT), spans are
-sent by OpenTelemetry: one for each job, one for each of its steps, and one for each stage of the
-analysis. Without, nothing of it is imported: a span only carries the producer's `traceparent` on,
-so that a trace is not cut where this worker is not traced.
+sent by OpenTelemetry. Without, nothing of it is imported: a span only carries the producer's
+`traceparent` on, so that a trace is not cut where this worker is not traced. What the spans are
+called, and what they say, is in worker/spans.py.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+from worker.failures import JobFailure, classify
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -43,9 +45,15 @@ class Span(Protocol):
     def set(self, name: str, value: Value) -> None:
         """Add an attribute that is known only later (a status code, a size)."""
 
+    def fail(self, kind: str) -> None:
+        """Say that the work failed though nothing was raised: `kind` is the `error.type`."""
+
 
 class _NoSpan:
     def set(self, name: str, value: Value) -> None:
+        pass
+
+    def fail(self, kind: str) -> None:
         pass
 
 
@@ -56,8 +64,20 @@ class _RealSpan:
     def set(self, name: str, value: Value) -> None:
         self._span.set_attribute(name, value)
 
+    def fail(self, kind: str) -> None:
+        from opentelemetry.trace import Status, StatusCode
 
-_NO_SPAN: Final = _NoSpan()
+        # The text of an error may hold a URL; its kind is enough here, the log has the rest.
+        self._span.set_attribute("error.type", kind)
+        self._span.set_status(Status(StatusCode.ERROR))
+
+
+NO_SPAN: Final = _NoSpan()
+
+
+def is_on() -> bool:
+    """Whether spans are made: what a span says need not be put together otherwise."""
+    return _tracer is not None
 
 
 def configure() -> bool:
@@ -108,13 +128,13 @@ def span(
     kind: Kind = "internal",
     attributes: Mapping[str, Value] | None = None,
 ) -> Iterator[Span]:
-    """Time a piece of work as a span.
+    """Time a piece of work as a span; what it raises is its `error.type`.
 
     Parameters
     ----------
     traceparent
-        The W3C header of the work's origin (the message attribute); a wrong one is ignored.
-        Without it the span is a child of the one around it.
+        The W3C header of the work's origin (the message attribute), which becomes its parent and
+        is linked to; a wrong one is ignored. Without it the span is a child of the one around it.
     attributes
         What is known of the work at its start.
     """
@@ -122,7 +142,7 @@ def span(
     token = _carried.set(origin) if origin else None
     try:
         if _tracer is None:
-            yield _NO_SPAN
+            yield NO_SPAN
         else:
             with _real_span(_tracer, name, origin, kind, attributes) as real:
                 yield real
@@ -139,24 +159,66 @@ def _real_span(
     kind: Kind,
     attributes: Mapping[str, Value] | None,
 ) -> Iterator[Span]:
-    from opentelemetry.trace import SpanKind, Status, StatusCode
+    from opentelemetry.trace import SpanKind
 
     with tracer.start_as_current_span(
         name,
         context=_context_of(origin),
         kind=SpanKind[kind.upper()],
         attributes=dict(attributes or {}),
+        links=_links_to([origin]),
         record_exception=False,
         set_status_on_exception=False,
     ) as current:
+        real = _RealSpan(current)
         try:
-            yield _RealSpan(current)
+            yield real
         except BaseException as error:
-            # The text of an error may hold a URL; its kind is enough here, the log has the rest.
-            kind_of_error = getattr(error, "code", None) or type(error).__qualname__
-            current.set_attribute("error.type", str(kind_of_error))
-            current.set_status(Status(StatusCode.ERROR))
+            real.fail(_kind_of(error))
             raise
+
+
+def record(
+    name: str,
+    *,
+    start_ns: int,
+    kind: Kind = "internal",
+    attributes: Mapping[str, Value] | None = None,
+    origins: Sequence[str | None] = (),
+    error: BaseException | None = None,
+) -> None:
+    """Write a span of work that ends now, where only its end shows whether it is worth one.
+
+    Parameters
+    ----------
+    start_ns
+        Unix time in nanoseconds.
+    origins
+        The `traceparent` of every message that it took; linked to.
+    """
+    if _tracer is None:
+        return
+    from opentelemetry.trace import SpanKind
+
+    made = _tracer.start_span(
+        name,
+        kind=SpanKind[kind.upper()],
+        attributes=dict(attributes or {}),
+        links=_links_to(origins),
+        start_time=start_ns,
+    )
+    if error is not None:
+        _RealSpan(made).fail(_kind_of(error))
+    made.end()
+
+
+def annotate(name: str, value: Value) -> None:
+    """Add an attribute to the span around."""
+    if _tracer is None:
+        return
+    from opentelemetry.trace import get_current_span
+
+    get_current_span().set_attribute(name, value)
 
 
 def record_stages(timings_ms: Mapping[str, float]) -> None:
@@ -189,11 +251,35 @@ def current_traceparent() -> str | None:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
+def _kind_of(error: BaseException) -> str:
+    """The error's code; the name of its class where it has none."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if isinstance(error, JobFailure | ClientError | BotoCoreError):
+        return str(classify(error).code)
+    return type(error).__qualname__
+
+
+def _links_to(origins: Sequence[str | None]) -> list[Any]:
+    from opentelemetry.trace import Link
+
+    return [
+        Link(_span_context(origin))
+        for origin in origins
+        if origin is not None and TRACEPARENT.fullmatch(origin)
+    ]
+
+
 def _context_of(origin: str | None) -> Any:
     if origin is None:
         return None
-    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+    from opentelemetry.trace import NonRecordingSpan, set_span_in_context
+
+    return set_span_in_context(NonRecordingSpan(_span_context(origin)))
+
+
+def _span_context(origin: str) -> Any:
+    from opentelemetry.trace import SpanContext, TraceFlags
 
     _, trace_id, span_id, flags = origin.split("-")
-    parent = SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
-    return set_span_in_context(NonRecordingSpan(parent))
+    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))

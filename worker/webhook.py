@@ -20,6 +20,7 @@ from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from worker import spans, tracing
 from worker.breaker import Breaker, BreakerOpen
 from worker.bulkhead import Bulkhead, Crowded
 from worker.failures import ErrorCode, JobFailure
@@ -237,7 +238,7 @@ class WebhookSender:
         for number in range(len(ATTEMPT_TIMES_S)):
             if outcome is not None:
                 await asyncio.sleep(_pause_s(number, outcome.retry_after_s))
-            outcome = await self._attempt(target, consumer, event, traceparent)
+            outcome = await self._attempt(target, consumer, event, traceparent, resends=number)
             if outcome.verdict is Verdict.TAKEN:
                 return
             _log.warning(
@@ -269,7 +270,13 @@ class WebhookSender:
         )
 
     async def _attempt(
-        self, target: Target, consumer: _Consumer, event: Event, traceparent: str | None
+        self,
+        target: Target,
+        consumer: _Consumer,
+        event: Event,
+        traceparent: str | None,
+        *,
+        resends: int,
     ) -> _Outcome:
         """Send once, when the consumer's breaker, pace and place allow it."""
         try:
@@ -279,7 +286,7 @@ class WebhookSender:
             async with self._bulkhead.place(target.origin):
                 # Asked again: the wait for the place may have been long.
                 consumer.breaker.admit()
-                return await self._judged(target, consumer, event, traceparent)
+                return await self._judged(target, consumer, event, traceparent, resends)
         except BreakerOpen as turned_away:
             self._metrics.webhook_attempt("open")
             reason, retry_after_s = "has failed repeatedly", turned_away.retry_after_s
@@ -296,12 +303,17 @@ class WebhookSender:
         )
 
     async def _judged(
-        self, target: Target, consumer: _Consumer, event: Event, traceparent: str | None
+        self,
+        target: Target,
+        consumer: _Consumer,
+        event: Event,
+        traceparent: str | None,
+        resends: int,
     ) -> _Outcome:
         """Send, and tell the breaker what the outcome says about the consumer."""
         was_open = consumer.breaker.is_open
         try:
-            outcome = await self._send(target, event, traceparent)
+            outcome = await self._send(target, event, traceparent, resends=resends)
         except BaseException:
             consumer.breaker.abandoned()
             raise
@@ -321,6 +333,20 @@ class WebhookSender:
         traceparent: str | None,
         *,
         timeout_s: float | None = None,
+        resends: int = 0,
+    ) -> _Outcome:
+        with spans.posting(target, resends=resends) as span:
+            # The request's own span, where there is one; else what came with the message.
+            parent = tracing.current_traceparent() if tracing.is_on() else traceparent
+            outcome = await self._exchange(target, event, parent, timeout_s)
+            if outcome.status is not None:
+                span.set("http.response.status_code", outcome.status)
+            if outcome.verdict is not Verdict.TAKEN:
+                span.fail(str(outcome.status or ErrorCode.WEBHOOK_UNAVAILABLE))
+        return outcome
+
+    async def _exchange(
+        self, target: Target, event: Event, traceparent: str | None, timeout_s: float | None
     ) -> _Outcome:
         now = datetime.now(UTC)
         headers = dict(

@@ -28,6 +28,7 @@ class Delivery:
     body: bytes
     is_signed: bool
     answered: int
+    traceparent: str | None
 
     @property
     def event(self) -> dict[str, Any]:
@@ -57,7 +58,8 @@ class Gate:
 class Inbox:
     """The consumer.
 
-    `/hook…` answers 204; `/answer/503` answers 503; `/gate/NAME` answers 204 once `open_gate(NAME)`
+    `/hook…` answers 204; `/answer/503` answers 503; `/once/503/…` answers 503 to the first request
+    and 204 to those after; `/gate/NAME` answers 204 once `open_gate(NAME)`
     was called. `answer_next` sets the status codes of the next requests to any path.
     """
 
@@ -154,6 +156,10 @@ class Inbox:
                 return self._next.pop(0)
         if kind == "answer":
             return int(value.partition("/")[0])
+        if kind == "once":
+            with self._lock:
+                is_first = all(delivery.path != path for delivery in self._deliveries)
+            return int(value.partition("/")[0]) if is_first else ACCEPTED
         if kind == "gate":
             gate = self.gate(value)
             gate.waiting += 1
@@ -169,5 +175,12 @@ class Inbox:
             is_signed = False
         with self._lock:
             self._deliveries.append(
-                Delivery(request.path, headers.get("webhook-id", ""), body, is_signed, status)
+                Delivery(
+                    request.path,
+                    headers.get("webhook-id", ""),
+                    body,
+                    is_signed,
+                    status,
+                    headers.get("traceparent"),
+                )
             )

@@ -278,7 +278,9 @@ class ModelConsumer:
     sent: list[tuple[str | None, Event]] = field(default_factory=list)
     backlog: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
 
-    async def send(self, webhook_url: str | None, event: Event) -> None:
+    async def send(
+        self, webhook_url: str | None, event: Event, *, traceparent: str | None = None
+    ) -> None:
         """Deliver one event."""
         self.sent.append((webhook_url, event))
         await self.points.stop_at(

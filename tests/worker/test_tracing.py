@@ -51,6 +51,7 @@ def test_one_trace_leads_from_the_producer_to_the_webhook(exporter: InMemorySpan
     job = spans["process jobs"]
     assert job.parent is not None
     assert f"{job.parent.span_id:016x}" == PARENT_ID
+    assert [f"{link.context.span_id:016x}" for link in job.links] == [PARENT_ID]
     assert job.kind is SpanKind.CONSUMER
     assert job.attributes is not None
     assert job.attributes["job.id"] == "take-42"
