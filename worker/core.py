@@ -101,6 +101,8 @@ async def open_core(
                 advice="Set WORKER_WEBHOOK_SECRET, so that consumers can tell who calls.",
             )
         webhook = await stack.enter_async_context(WebhookSender(settings, keys, metrics))
+        storage = Storage(clients.s3)
+        results = ResultStore.from_settings(settings, storage)
         sinks = Sinks(
             webhook,
             ResultQueue(clients.sqs, settings.result_queue_url, metrics)
@@ -108,14 +110,14 @@ async def open_core(
             else None,
             concurrency=settings.delivery_concurrency,
             metrics=metrics,
+            results=results,
             answers_elsewhere=answers_elsewhere,
         )
-        storage = Storage(clients.s3)
         pipeline = Pipeline(
             settings,
             analysts.handlers,
             storage=storage,
-            results=ResultStore.from_settings(settings, storage),
+            results=results,
             pool=analysts.pool,
             sinks=sinks,
             webhook=webhook,

@@ -86,6 +86,10 @@ class ErrorCode(StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
 
 
+NO_EVENT_AFTER: Final = frozenset({ErrorCode.WEBHOOK_GONE, ErrorCode.URL_REFUSED})
+"""Failures after which nothing more is sent to the webhook."""
+
+
 @dataclass(frozen=True)
 class CodeInfo:
     """What a code means: where it arises, what is done, and what a person can do."""

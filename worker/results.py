@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -62,6 +62,16 @@ def cache_key(job_type: str, version: str, inputs: Mapping[str, bytes], options:
         digest.update(orjson.dumps([name, len(inputs[name])]))
         digest.update(hashlib.sha256(inputs[name]).digest())
     return digest.hexdigest()
+
+
+def webhook_url_in(note: bytes) -> str | None:
+    """Read where the event goes that a note under `undelivered/` stands for."""
+    try:
+        fields: Any = orjson.loads(note)
+    except orjson.JSONDecodeError:
+        return None
+    url = fields.get(WEBHOOK_URL) if isinstance(fields, dict) else None
+    return url if isinstance(url, str) else None
 
 
 class ResultStore:
@@ -159,6 +169,13 @@ class ResultStore:
         """Note that the event was delivered."""
         await self._storage.write(self.delivered(job_id), b"{}")
         await self._storage.remove(self.undelivered(job_id))
+
+    async def give_up(self, job_id: str, webhook_url: str) -> None:
+        """List the event of a job as undelivered no longer, if it was to go to this webhook."""
+        place = self.undelivered(job_id)
+        note = await self._storage.read(place)
+        if note is not None and webhook_url_in(note[0]) == webhook_url:
+            await self._storage.remove(place)
 
     async def cached(self, key: str) -> bytes | None:
         """Read a result with equal inputs, options and version."""

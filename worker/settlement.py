@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 from worker import spans
 from worker.contract import Addressee, Event, EventError, EventType, build_event
 from worker.deadletter_attributes import attributes_of
-from worker.failures import ErrorCode, JobFailure, LeaseLost, Policy, has_attempts_left
+from worker.failures import (
+    NO_EVENT_AFTER,
+    ErrorCode,
+    JobFailure,
+    LeaseLost,
+    Policy,
+    has_attempts_left,
+)
 from worker.logs import get_logger
 from worker.queue import SqsError
 from worker.tracing import current_traceparent
@@ -28,9 +35,6 @@ if TYPE_CHECKING:
 
 JITTER: Final = 0.1
 """A back-off is up to this share longer, so that what failed together is not tried together."""
-
-NO_EVENT_AFTER: Final = frozenset({ErrorCode.WEBHOOK_GONE, ErrorCode.URL_REFUSED})
-"""Failures after which nothing is sent to the webhook."""
 
 log = get_logger()
 

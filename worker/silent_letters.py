@@ -21,11 +21,10 @@ from worker.contract import (
 )
 from worker.deadletter_attributes import attributes_of
 from worker.deadletters import DeadLetter, Walk
-from worker.failures import ErrorCode, JobFailure, Stage
+from worker.failures import NO_EVENT_AFTER, ErrorCode, JobFailure, Stage
 from worker.logs import bound, get_logger
 from worker.queue import Message, Queue, SqsError
 from worker.results import fingerprint
-from worker.settlement import NO_EVENT_AFTER
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient

@@ -6,13 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from worker.contract import MAX_EVENT_BYTES, Event, prune
-from worker.failures import ErrorCode, JobFailure
+from worker.failures import NO_EVENT_AFTER, ErrorCode, JobFailure
+from worker.logs import get_logger
 from worker.queue import ResultQueue, SqsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from worker.metrics import Metrics
+    from worker.results import ResultStore
     from worker.webhook import WebhookSender
 
 WEBHOOK: Final = "webhook"
@@ -21,12 +23,16 @@ RESULT_QUEUE: Final = "result_queue"
 BACKLOG_PER_DELIVERY: Final = 4
 """Scored jobs that may wait for each delivery on its way, before slots are held back for them."""
 
+_log = get_logger("worker.sinks")
+
 
 class Sinks:
     """Delivers final events.
 
     Parameters
     ----------
+    results
+        Where what nobody has taken yet is listed: a webhook that is gone is struck off.
     answers_elsewhere
         Whether whoever runs the job takes its event by hand: the terminal of `process`.
     """
@@ -38,11 +44,13 @@ class Sinks:
         *,
         concurrency: int,
         metrics: Metrics,
+        results: ResultStore | None = None,
         answers_elsewhere: bool = False,
     ) -> None:
         self._webhook = webhook
         self._result_queue = result_queue
         self._metrics = metrics
+        self._results = results
         self._answers_elsewhere = answers_elsewhere
         self.backlog = asyncio.Semaphore(concurrency * BACKLOG_PER_DELIVERY)
         """Held from when a job is scored until its event is delivered: what bounds the memory
@@ -95,8 +103,23 @@ class Sinks:
                 ) from error
             self._metrics.delivered(RESULT_QUEUE)
         if webhook_url is not None:
-            await self._webhook.deliver(webhook_url, sent, traceparent=traceparent)
+            try:
+                await self._webhook.deliver(webhook_url, sent, traceparent=traceparent)
+            except JobFailure as failure:
+                if failure.code in NO_EVENT_AFTER:
+                    await self._strike_off(event.job_id, webhook_url)
+                raise
             self._metrics.delivered(WEBHOOK)
+
+    async def _strike_off(self, job_id: str, webhook_url: str) -> None:
+        """See to it that no sweep sends this webhook a result that is stored for it."""
+        if self._results is None:
+            return
+        try:
+            await self._results.give_up(job_id, webhook_url)
+        except Exception as error:
+            # The sweep then asks once more, and strikes it off itself.
+            _log.warning("undelivered_note_not_removed", error=type(error).__name__)
 
 
 def fit(event: Event, bulky: Sequence[str]) -> Event:

@@ -60,6 +60,8 @@ async def sweep(settings: Settings, options: SweepOptions) -> SweepReport:
         clients = await stack.enter_async_context(open_clients())
         keys = await WebhookKeys.load(settings, clients.session)
         webhook = await stack.enter_async_context(WebhookSender(settings, keys, metrics))
+        storage = Storage(clients.s3)
+        results = ResultStore.from_settings(settings, storage)
         sinks = Sinks(
             webhook,
             ResultQueue(clients.sqs, settings.result_queue_url, metrics)
@@ -67,11 +69,11 @@ async def sweep(settings: Settings, options: SweepOptions) -> SweepReport:
             else None,
             concurrency=settings.delivery_concurrency,
             metrics=metrics,
+            results=results,
         )
-        storage = Storage(clients.s3)
         deliverer = Deliverer(
             sinks=sinks,
-            results=ResultStore.from_settings(settings, storage),
+            results=results,
             bulky=sorted(
                 {
                     path

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.expiry import old_objects
 from worker.failures import JobFailure
 from worker.locations import S3Location
 from worker.logs import bound, get_logger
-from worker.results import UNDELIVERED, WEBHOOK_URL
+from worker.results import UNDELIVERED, webhook_url_in
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -108,7 +107,7 @@ class Undelivered:
             await self._storage.remove(results.undelivered(job_id))
             return
         try:
-            await self._to.sinks.send(_url_in(note[0]), stored.event, bulky=self._to.bulky)
+            await self._to.sinks.send(webhook_url_in(note[0]), stored.event, bulky=self._to.bulky)
         except JobFailure as failure:
             if failure.retryable:
                 _log.warning("sweep_later", code=str(failure.code), reason=failure.message)
@@ -121,12 +120,3 @@ class Undelivered:
         await results.mark_delivered(job_id)
         _log.info("result_resent")
         self._to.report.resent += 1
-
-
-def _url_in(note: bytes) -> str | None:
-    try:
-        fields: Any = orjson.loads(note)
-    except orjson.JSONDecodeError:
-        return None
-    url = fields.get(WEBHOOK_URL) if isinstance(fields, dict) else None
-    return url if isinstance(url, str) else None

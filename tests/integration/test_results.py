@@ -100,6 +100,20 @@ def test_a_result_not_taken_is_listed_and_then_delivered_unchanged_with_no_secon
 
 
 @pytest.mark.usefixtures("workers")
+def test_a_result_whose_webhook_is_gone_is_kept_and_no_longer_listed_as_undelivered(
+    account: Account, queue: TestQueue, bucket: str
+) -> None:
+    with Inbox() as gone:
+        gone.answer_next(410)
+        job = Script(gone, "gone")
+        job.send(queue)
+        queue.wait_until_empty()
+        assert [d.type for d in gone.of(job.job_id)] == ["analysis.completed"]
+    assert stored(account, bucket, job.job_id)["type"] == "analysis.completed"
+    assert account.keys(bucket, f"results/undelivered/{job.job_id}") == []
+
+
+@pytest.mark.usefixtures("workers")
 def test_of_two_analyses_of_one_job_the_first_that_is_stored_is_the_one_delivered(
     account: Account, queue: TestQueue, bucket: str, inbox: Inbox, tmp_path: Path
 ) -> None:

@@ -252,6 +252,31 @@ async def test_a_consumer_that_is_gone_gets_no_event_of_it(
     assert [kind for _, kind, _ in events(consumer)] == ["analysis.completed"]
     (letter,) = queues.drain(queues.dead)
     assert letter["MessageAttributes"]["error_code"]["StringValue"] == "webhook_gone"
+    assert keys() == ["results/take-1.json"]
+
+
+async def test_a_consumer_that_was_gone_for_one_event_is_asked_for_no_other(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.webhook.ATTEMPT_TIMES_S", (0.0,))
+    consumer = await open_consumer(answers=[410])
+    await store(job("take-1", consumer.url))
+    silent(queues, json.dumps({**job("take-1", consumer.url), "text": "Another line."}))
+    report = await swept()
+    assert (report.marked, report.resent, report.given_up) == (1, 0, 0)
+    assert [kind for _, kind, _ in events(consumer)] == ["analysis.failed"]
+    assert keys() == ["results/take-1.json"]
+
+
+async def test_a_consumer_that_is_gone_takes_no_result_from_another(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    gone, well = await open_consumer(answers=[410]), await open_consumer()
+    event = await store(job("take-1", well.url))
+    silent(queues, json.dumps({**job("take-1", gone.url), "text": "Another line."}))
+    report = await swept()
+    assert (report.marked, report.resent) == (1, 1)
+    assert events(well) == [(event.event_id, "analysis.completed", "take-1")]
 
 
 # --- results that nobody has taken
