@@ -1,0 +1,148 @@
+"""One run of one system: the queue is full, the system starts, and the inbox counts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from scripts import local_servers
+from scripts.bench import bench_queue, load_inbox, object_server, request_count
+from scripts.bench.load_inbox import Count, InboxClient
+from scripts.bench.systems import Place, System
+from scripts.child_process import ChildError, ChildProcess
+
+LEAST_JOBS_PER_S: Final = 20.0
+"""A system slower than this has broken down."""
+
+START_ALLOWANCE_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 0.2
+"""A run is over with its last job: how a system stops is not measured, and it is killed."""
+
+MS_PER_S: Final = 1000.0
+
+_NUMBERS: Final = itertools.count(1)
+_LOG_TAIL_CHARS: Final = 2000
+
+
+@dataclass(frozen=True)
+class Stand:
+    """What all the systems share: the servers and the inbox."""
+
+    sqs: str
+    s3: str
+    inbox: InboxClient
+    folder: Path
+
+
+@contextmanager
+def stand(folder: Path, server: str = "localstack") -> Iterator[Stand]:
+    """Start the servers and the inbox. Raises `ChildError` if one is missing or does not start."""
+    with ExitStack() as stack:
+        sqs = stack.enter_context(local_servers.running(server, folder))
+        s3 = stack.enter_context(object_server.running(folder))
+        inbox = stack.enter_context(load_inbox.running(folder))
+        yield Stand(sqs, s3, inbox, folder)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one run."""
+
+    count: Count
+    cpu_ms_per_job: float
+    """User and system time of all the system's processes, from the first job to the last."""
+
+    @property
+    def jobs_per_s(self) -> float:
+        """Throughput between the first and the last POST."""
+        return self.count.jobs_per_s
+
+
+def throughput(on: Stand, system: System, *, processes: int, jobs: int) -> Run:
+    """Run `jobs` jobs, the queue full before the system starts.
+
+    Raises
+    ------
+    ChildError
+        A program of the system ended, or was too slow, with the end of its log.
+    """
+    with bench_queue.made(on.sqs, f"bench-{system.name}-{next(_NUMBERS)}") as queue:
+        place = Place(on.sqs, on.s3, on.inbox.webhook, queue.name, queue.url, on.folder)
+        with _started(on, system, place, queue, processes=processes, jobs=jobs) as children:
+            _wait_for_jobs(on, system, 1)
+            cpu_before_s = _cpu_s(children)
+            count = _wait_for_jobs(on, system, jobs)
+            cpu_s = _cpu_s(children) - cpu_before_s
+        return Run(count, cpu_s * MS_PER_S / max(1, jobs - 1))
+
+
+def bill(on: Stand, system: System, *, jobs: int) -> dict[str, int]:
+    """Run `jobs` jobs through a counting proxy; SQS requests by operation.
+
+    Counted from the start of one process to the last delete: its start is in it, idle polls
+    after the end are not.
+    """
+    with (
+        request_count.running(on.sqs, on.folder) as proxy,
+        bench_queue.made(on.sqs, f"bill-{system.name}-{next(_NUMBERS)}") as queue,
+    ):
+        place = Place(proxy.address, on.s3, on.inbox.webhook, queue.name, queue.url, on.folder)
+        with _started(on, system, place, queue, processes=1, jobs=jobs):
+            _wait_for_jobs(on, system, jobs)
+            queue.wait_until_empty()
+            return proxy.counts()
+
+
+@contextmanager
+def _started(
+    on: Stand,
+    system: System,
+    place: Place,
+    queue: bench_queue.BenchQueue,
+    *,
+    processes: int,
+    jobs: int,
+) -> Iterator[list[ChildProcess]]:
+    queue.fill(system.letters(place, jobs))
+    on.inbox.forget()
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                ChildProcess(
+                    f"{system.name}-{number}",
+                    start.command,
+                    environment=start.environment,
+                    folder=on.folder,
+                    stop_timeout_s=STOP_TIMEOUT_S,
+                )
+            )
+            for number, start in enumerate(system.start(place, processes), start=1)
+        ]
+
+
+def _cpu_s(children: list[ChildProcess]) -> float:
+    """CPU time so far of these programs and all that they started and still runs."""
+    total = 0.0
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            program = psutil.Process(child.pid)
+            for process in (program, *program.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    times = process.cpu_times()
+                    total += times.user + times.system
+    return total
+
+
+def _wait_for_jobs(on: Stand, system: System, jobs: int) -> Count:
+    try:
+        return on.inbox.wait_for(jobs, timeout_s=START_ALLOWANCE_S + jobs / LEAST_JOBS_PER_S)
+    except TimeoutError as error:
+        logs = sorted(on.folder.glob(f"{system.name}-*.log"))
+        said = "\n".join(log.read_text(errors="replace")[-_LOG_TAIL_CHARS:] for log in logs)
+        raise ChildError(f"{system.name}: {error}\n{said}") from error
