@@ -193,6 +193,7 @@ class Consumer:
             try:
                 messages = await self._receive(rank, queue, permits, attempt_id)
             except Exception as error:  # a poll that ended for any reason would end the worker
+                self._intake.received(rank, asked=permits, got=0)
                 self._intake.release(rank, permits)
                 failure = classify(error, what=f"the queue {queue.name}")
                 log.warning(
@@ -210,6 +211,7 @@ class Consumer:
                 raise
             pause = POLL_ERROR_FIRST_S
             attempt_id = new_attempt_id()
+            self._intake.received(rank, asked=permits, got=len(messages))
             self._intake.release(rank, permits - len(messages))
             for message in messages:
                 self._begin(message, rank)

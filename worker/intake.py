@@ -23,6 +23,9 @@ READ_AHEAD_S: Final = 0.1
 MAX_READ_AHEAD: Final = 20
 """Jobs that may wait in all, where there are fewer slots: two full receives."""
 
+BACKLOG_HOLD_S: Final = 1.0
+"""How long a higher queue that has just filled a receive is given to fill the next."""
+
 FORGETTING: Final = 0.1
 """The share of a shorter job in the time that jobs are taken to need; a longer one counts whole."""
 
@@ -52,6 +55,8 @@ class Intake:
         self._ranks = ranks
         self._reserve = reserve
         self._in_use = [0] * ranks
+        self._has_backlog = [False] * ranks
+        self._holds: dict[int, asyncio.TimerHandle] = {}
         self._waiters: list[_Waiter] = []
         self._slots = slots
         self._job_s: float | None = None
@@ -117,13 +122,38 @@ class Intake:
     def grantable(self, rank: int) -> int:
         """Permits that this rank could have now."""
         free = self._capacity - self.in_use
+        own = min(free, max(0, self.assured(rank) - self._in_use[rank]))
+        if any(held < rank for held in self._holds):
+            return own
         kept_for_others = sum(
             max(0, self.assured(other) - self._in_use[other])
             for other in range(self._ranks)
             if other != rank
         )
-        own = max(0, self.assured(rank) - self._in_use[rank])
-        return max(min(free, own), free - kept_for_others, 0)
+        return max(own, free - kept_for_others, 0)
+
+    def received(self, rank: int, *, asked: int, got: int) -> None:
+        """Say what a receive brought: as many as asked for means that there are more.
+
+        What then comes free while the next receive is under way is kept for it, for as long as a
+        queue with a backlog takes to answer, so that a slow answer does not turn the order round.
+        """
+        self._has_backlog[rank] = got >= asked
+        if not self._has_backlog[rank]:
+            self._end_hold(rank)
+
+    def _hold(self, rank: int) -> None:
+        """Keep what comes free for a queue that receives just now."""
+        if (timer := self._holds.pop(rank, None)) is not None:
+            timer.cancel()
+        if self._has_backlog[rank] and rank < self._ranks - 1:
+            loop = asyncio.get_running_loop()
+            self._holds[rank] = loop.call_later(BACKLOG_HOLD_S, self._end_hold, rank)
+
+    def _end_hold(self, rank: int) -> None:
+        if (timer := self._holds.pop(rank, None)) is not None:
+            timer.cancel()
+            self._serve()
 
     async def acquire(self, rank: int, most: int) -> int:
         """Wait until at least one permit is free for this rank; take up to `most`."""
@@ -160,3 +190,4 @@ class Intake:
             if count > 0:
                 self._in_use[waiter.rank] += count
                 waiter.granted.set_result(count)
+                self._hold(waiter.rank)

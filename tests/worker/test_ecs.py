@@ -281,6 +281,7 @@ async def test_the_break_ends_even_if_clearing_fails(
     await settled(clock)
     clock.forward(MAX_PROTECTED_S)
     await until(lambda: not protection.may_poll.is_set())
+    await settled(clock)
     agent.refusal = (500, None)
     protection.jobs_in_flight(0)
     await until(lambda: False in agent.wishes)

@@ -63,6 +63,53 @@ async def test_a_lower_queue_gets_its_share_before_a_higher_gets_more() -> None:
     high.cancel()
 
 
+async def test_what_comes_free_is_kept_for_a_higher_queue_that_receives_a_backlog() -> None:
+    intake = Intake(2, ranks=2, reserve=0.1)
+    assert await intake.acquire(0, 10) == 3
+    assert await intake.acquire(1, 10) == 1
+    intake.received(0, asked=3, got=3)
+    intake.release(0, 1)
+    assert await intake.acquire(0, 10) == 1  # its receive is under way
+    low = await waiting(intake, 1)
+    intake.release(0, 2)
+    await asyncio.sleep(0)
+    assert not low.done()
+    intake.release(1, 1)
+    assert await low == 1  # its share, and no more
+
+
+async def test_it_is_kept_until_the_higher_queue_has_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.intake.BACKLOG_HOLD_S", 3600)
+    intake = Intake(2, ranks=2, reserve=0.1)
+    assert await intake.acquire(0, 10) == 3
+    intake.received(0, asked=3, got=3)
+    intake.release(0, 2)
+    assert await intake.acquire(0, 2) == 2
+    intake.release(0, 1)
+    assert await intake.acquire(1, 1) == 1
+    low = await waiting(intake, 1)
+    intake.received(0, asked=2, got=1)
+    assert await low == 1
+
+
+async def test_it_is_kept_no_longer_than_a_backlog_takes_to_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.intake.BACKLOG_HOLD_S", 0.02)
+    intake = Intake(2, ranks=2, reserve=0.1)
+    assert await intake.acquire(0, 10) == 3
+    intake.received(0, asked=3, got=3)
+    intake.release(0, 2)
+    assert await intake.acquire(0, 1) == 1
+    assert await intake.acquire(1, 1) == 1
+    low = await waiting(intake, 1)
+    assert not low.done()
+    async with asyncio.timeout(5):
+        assert await low == 1
+
+
 async def test_without_a_backlog_above_a_lower_queue_has_all_but_one_poll() -> None:
     intake = Intake(4, ranks=2, reserve=0.1)
     assert await intake.acquire(0, 1) == 1
