@@ -93,6 +93,14 @@ chaos: $(INSTALLED) .venv-localstack/.installed ## Kill, cut and delay a small f
 soak: $(INSTALLED) .venv-localstack/.installed ## Send 20,000 empty jobs through one worker and see whether it stays flat
 	$(BIN)/python -m scripts.soak $(SOAK_ARGS)
 
+.PHONY: bench
+bench: $(INSTALLED) ## Measure cost, start, load and memory on this machine, into docs/benchmarks.md
+	@$(BIN)/python -m scripts.bench $(BENCH_ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(INSTALLED) ## Measure a few ratios shortly, and print what moved since they were recorded
+	@$(BIN)/python -m scripts.bench --quick $(BENCH_ARGS)
+
 .PHONY: figures
 figures: $(INSTALLED) ## Measure start, cost of an analysis and memory on this machine
 	$(BIN)/python scripts/figures.py

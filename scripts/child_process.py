@@ -18,6 +18,10 @@ class ChildError(RuntimeError):
     """A program did not start, or ended when it should not have; with the end of its log."""
 
 
+class NotInstalledError(ChildError):
+    """A program is not there; the message says how to get it."""
+
+
 class ChildProcess:
     """A program in a process group of its own, so that Ctrl-C reaches the script alone.
 

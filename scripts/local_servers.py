@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts.child_process import ChildError, ChildProcess
+from scripts.child_process import ChildError, ChildProcess, NotInstalledError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S: Final = 90.0
@@ -82,12 +82,14 @@ def running(name: str, folder: Path) -> Iterator[str]:
 
     Raises
     ------
+    NotInstalledError
+        `make servers` has not been run.
     ChildError
-        It is not installed, or did not answer in time.
+        It did not answer in time.
     """
     server = SERVERS[name]
     if not server.is_installed:
-        raise ChildError(f"{name} is not installed: run `make servers`")
+        raise NotInstalledError(f"{name} is not installed: run `make servers`")
     port = _free_port(server.host)
     address = f"http://{server.host}:{port}"
     child = ChildProcess(
