@@ -13,6 +13,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from tests.worker.queues import Queues, make_queues
+from tests.worker.refusing_aws import RefusingAws, refusing_aws
 from worker import checks
 from worker.cli import app
 from worker.findings import Finding
@@ -55,79 +56,20 @@ def states(found: dict[str, Finding]) -> dict[str, str]:
     return {name: finding.state for name, finding in found.items()}
 
 
-class Aws:
-    """A local server in AWS's place, which refuses what it is told to."""
-
-    def __init__(self) -> None:
-        self.refusals: dict[str, tuple[int, str]] = {}
-        self.date_off_s = 0.0
-        self.asked: list[str] = []
-
-    async def answer(self, request: web.Request) -> web.Response:
-        target = request.headers.get("X-Amz-Target", "")
-        operation = target.rpartition(".")[2] or (
-            "GetCallerIdentity" if request.method == "POST" else request.method
-        )
-        self.asked.append(operation)
-        date = time.strftime(
-            "%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + self.date_off_s)
-        )
-        headers = {"Date": date}
-        if operation in self.refusals:
-            status, code = self.refusals[operation]
-            if target:
-                return web.json_response(
-                    {"__type": f"com.amazonaws.sqs#{code}", "message": "no"},
-                    status=status,
-                    headers=headers,
-                    content_type="application/x-amz-json-1.0",
-                )
-            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>"
-            if operation == "GetCallerIdentity":
-                body = f"<ErrorResponse>{body}</ErrorResponse>"
-            return web.Response(status=status, text=body, headers=headers)
-        if operation == "GetCallerIdentity":
-            body = (
-                "<GetCallerIdentityResponse><GetCallerIdentityResult>"
-                "<Arn>arn:aws:iam::1:role/worker</Arn></GetCallerIdentityResult>"
-                "</GetCallerIdentityResponse>"
-            )
-            return web.Response(text=body, headers=headers)
-        if operation == "GetQueueUrl":
-            return web.json_response({"QueueUrl": f"{self.url}/1/jobs-dlq"}, headers=headers)
-        if operation == "GetQueueAttributes":
-            policy = {"deadLetterTargetArn": "arn:aws:sqs:r:1:jobs-dlq", "maxReceiveCount": "5"}
-            attributes = {"RedrivePolicy": json.dumps(policy), "MessageRetentionPeriod": "345600"}
-            return web.json_response({"Attributes": attributes}, headers=headers)
-        if not target:  # S3
-            return web.Response(headers=headers)
-        return web.json_response({}, headers=headers)
-
-    url = ""
-
-
 @pytest_asyncio.fixture
-async def fake_aws(clean_environment: pytest.MonkeyPatch) -> AsyncIterator[Aws]:
-    made = Aws()
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    for name, value in {
-        "AWS_ENDPOINT_URL": made.url,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "1",
-        "WORKER_QUEUE_URL": f"{made.url}/1/jobs",
-    }.items():
-        clean_environment.setenv(name, value)
-    yield made
-    await runner.cleanup()
+async def fake_aws(clean_environment: pytest.MonkeyPatch) -> AsyncIterator[RefusingAws]:
+    async with refusing_aws() as made:
+        for name, value in {
+            "AWS_ENDPOINT_URL": made.url,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_MAX_ATTEMPTS": "1",
+            "WORKER_QUEUE_URL": f"{made.url}/1/jobs",
+        }.items():
+            clean_environment.setenv(name, value)
+        yield made
 
 
 # --- all is well
@@ -356,7 +298,7 @@ async def test_a_stop_longer_than_ecs_allows(
     ],
 )
 async def test_a_missing_permission_is_named(
-    fake_aws: Aws, look: Look, operation: str, permission: str
+    fake_aws: RefusingAws, look: Look, operation: str, permission: str
 ) -> None:
     fake_aws.refusals[operation] = (403, "AccessDeniedException")
     finding = (await look())["queue jobs permissions"]
@@ -364,13 +306,13 @@ async def test_a_missing_permission_is_named(
     assert f"Give the worker's role {permission} on jobs" in str(finding.fix)
 
 
-async def test_no_permission_to_look_at_the_queue(fake_aws: Aws, look: Look) -> None:
+async def test_no_permission_to_look_at_the_queue(fake_aws: RefusingAws, look: Look) -> None:
     fake_aws.refusals["GetQueueAttributes"] = (403, "AccessDeniedException")
     assert "sqs:GetQueueAttributes on jobs" in str((await look())["queue jobs"].fix)
 
 
 async def test_403_on_head_object_names_both_permissions(
-    fake_aws: Aws, look: Look, clean_environment: pytest.MonkeyPatch
+    fake_aws: RefusingAws, look: Look, clean_environment: pytest.MonkeyPatch
 ) -> None:
     clean_environment.setenv("WORKER_DEFAULT_BUCKET", "uploads")
     fake_aws.refusals["HEAD"] = (403, "AccessDenied")
@@ -380,7 +322,7 @@ async def test_403_on_head_object_names_both_permissions(
 
 
 async def test_a_store_that_ignores_conditions(
-    fake_aws: Aws, look: Look, clean_environment: pytest.MonkeyPatch
+    fake_aws: RefusingAws, look: Look, clean_environment: pytest.MonkeyPatch
 ) -> None:
     clean_environment.setenv("WORKER_RESULTS_BUCKET", "results")
     finding = (await look())["results s3://results/results/"]
@@ -398,7 +340,7 @@ async def test_a_store_that_ignores_conditions(
     ],
 )
 async def test_credentials_that_aws_refuses(
-    fake_aws: Aws, look: Look, code: str, word: str
+    fake_aws: RefusingAws, look: Look, code: str, word: str
 ) -> None:
     fake_aws.refusals["GetCallerIdentity"] = (403, code)
     finding = (await look())["identity"]
@@ -406,7 +348,7 @@ async def test_credentials_that_aws_refuses(
     assert word in str(finding.fix)
 
 
-async def test_a_clock_is_compared_even_when_aws_refuses(fake_aws: Aws, look: Look) -> None:
+async def test_a_clock_is_compared_even_when_aws_refuses(fake_aws: RefusingAws, look: Look) -> None:
     fake_aws.refusals["GetCallerIdentity"] = (403, "RequestExpired")
     fake_aws.date_off_s = -3600
     assert (await look())["clock"].state == "fail"
