@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,6 +11,13 @@ import typer
 
 from worker.commands import options
 from worker.commands.aws import with_clients
+from worker.commands.deadletter_view import (
+    ORDERS,
+    Fields,
+    fields_of,
+    print_letter,
+    print_list,
+)
 from worker.commands.errors import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -21,7 +26,7 @@ from worker.commands.errors import (
     load_settings,
 )
 from worker.commands.options import age_text, sieve_of
-from worker.commands.terminal import console, progress, table, tick
+from worker.commands.terminal import progress
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -31,14 +36,6 @@ if TYPE_CHECKING:
     from worker.redrive import Tally
 
 DEFAULT_LIMIT: Final = 1000
-Fields = dict[str, Any]
-"""What a list shows of a dead letter: its body is not held, or a thousand would fill memory."""
-
-ORDERS: Final[dict[str, Callable[[Fields], Any]]] = {
-    "age": lambda fields: fields["age_s"],
-    "code": lambda fields: (fields["code"] or "", fields["cause"] or "", fields["age_s"]),
-    "receives": lambda fields: -fields["receive_count"],
-}
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, redrive, purge and more.")
 
@@ -69,54 +66,11 @@ def list_letters(
         async with await _walk(clients.sqs, dlq) as walk:
             found: list[Fields] = []
             while len(found) < limit and (letters := await walk.batch()):
-                found += [_fields(x, walk.now) for x in letters if sieve.takes(x, walk.now)]
+                found += [fields_of(x, walk.now) for x in letters if sieve.takes(x, walk.now)]
                 walk.keep(letters)
-        _print_list(walk, sorted(found[:limit], key=ORDERS[sort]), as_json=as_json)
+        print_list(walk, sorted(found[:limit], key=ORDERS[sort]), as_json=as_json)
 
     with_clients(work)
-
-
-def _print_list(walk: Walk, found: list[Fields], *, as_json: bool) -> None:
-    if as_json:
-        for fields in found:
-            sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
-        return
-    shown = table("AGE", "CODE", "STAGE", "TRIES", "TOLD", "JOB", "MESSAGE", right=("AGE", "TRIES"))
-    for fields in found:
-        shown.add_row(
-            age_text(fields["age_s"]),
-            _code(fields),
-            fields["stage"] or "-",
-            str(fields["receive_count"]),
-            tick(fields["told"]),
-            fields["job_id"] or "-",
-            fields["message_id"],
-        )
-    console().print(shown)
-    sys.stderr.write(f"{len(found)} shown, {walk.seen} read, of about {walk.total}.\n")
-
-
-def _code(fields: Fields) -> str:
-    code, cause = fields["code"], fields["cause"]
-    if code is None:
-        return "(moved by SQS)"
-    return f"{code} < {cause}" if cause else str(code)
-
-
-def _fields(letter: DeadLetter, now: float) -> Fields:
-    return {
-        "message_id": letter.message_id,
-        "original_message_id": letter.original_message_id,
-        "job_id": letter.job_id,
-        "code": letter.code,
-        "cause": letter.cause,
-        "stage": letter.text("error_stage"),
-        "reason": letter.reason or None,
-        "receive_count": letter.receive_count,
-        "age_s": round(now - letter.failed_at),
-        "told": letter.told,
-        "source_queue": letter.source_queue,
-    }
 
 
 @app.command()
@@ -136,50 +90,9 @@ def show(
                 walk.keep(letters)
         if found is None:
             raise CommandError(f"No dead letter has the id {wanted!r} ({walk.seen} read).")
-        _print_letter(found, walk.now, as_json=as_json)
+        print_letter(found, walk.now, as_json=as_json)
 
     with_clients(work)
-
-
-def _print_letter(letter: DeadLetter, now: float, *, as_json: bool) -> None:
-    from worker.failures import CODES, ErrorCode
-
-    fields = _fields(letter, now)
-    log_hints = [f"original message_id={letter.original_message_id}"]
-    if letter.job_id:
-        log_hints.insert(0, f"job_id={letter.job_id}")
-    real = letter.cause or letter.code
-    advice = CODES[ErrorCode(real)].advice if real in set(ErrorCode) else None
-    try:
-        body: Any = json.loads(letter.body)
-    except ValueError:
-        body = letter.body
-    attributes = {
-        name: value.get("StringValue", "(binary)") for name, value in letter.own_attributes.items()
-    }
-    if as_json:
-        whole = {**fields, "advice": advice, "attributes": attributes, "body": body}
-        sys.stdout.write(json.dumps(whole, ensure_ascii=False, indent=2) + "\n")
-        return
-    lines = {
-        "job": letter.job_id or "-",
-        "message": letter.message_id,
-        "code": _code(fields),
-        "reason": letter.reason or "-",
-        "advice": advice or "-",
-        "stage": fields["stage"] or "-",
-        "age": age_text(now - letter.failed_at),
-        "tries": str(letter.receive_count),
-        "consumer told": tick(letter.told),
-        "source queue": letter.source_queue or "-",
-        "search the log for": " or ".join(log_hints),
-        "attributes": json.dumps(attributes, ensure_ascii=False),
-    }
-    for name, value in lines.items():
-        sys.stdout.write(f"{name + ':':20}{value}\n")
-    sys.stdout.write("body:\n")
-    whole_body = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, indent=2)
-    sys.stdout.write(whole_body + "\n")
 
 
 @app.command()
