@@ -12,7 +12,6 @@ import asyncio
 import random
 import time
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from worker import logs, spans
@@ -20,13 +19,14 @@ from worker.failures import ErrorCode, JobFailure, LeaseLost, classify
 from worker.queue import Message, SqsError, new_attempt_id
 from worker.quotas import MAX_BATCH
 from worker.settlement import Action, decide
+from worker.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     from worker.ecs import TaskProtection
     from worker.intake import Intake
-    from worker.lease import Lease, LeaseKeeper
+    from worker.lease import LeaseKeeper
     from worker.metrics import Metrics
     from worker.pipeline import Pipeline
     from worker.queue import Queue
@@ -53,23 +53,6 @@ HAND_BACK_MARGIN_S: Final = 1.0
 """How much longer the drain waits for the hand-backs than each of them may take."""
 
 log = logs.get_logger()
-
-
-@dataclass(eq=False)
-class _Work:
-    """One message being worked on."""
-
-    lease: Lease
-    rank: int
-    has_started: bool = False
-    holds_permit: bool = True
-    is_handed_back: bool = False
-    task: asyncio.Task[None] | None = None
-
-    def stop(self) -> None:
-        """Stop the job; once, for a second time would stop the handing back."""
-        if self.task is not None and not self.is_handed_back:
-            self.task.cancel()
 
 
 class Consumer:
@@ -107,7 +90,7 @@ class Consumer:
         self._wait_time_s = min(wait_time_s, EMPTY_WAIT_S) if until_empty else wait_time_s
         self._protection = protection
         self._until_empty = until_empty
-        self._work: set[_Work] = set()
+        self._work: set[Work] = set()
         self._stopping = asyncio.Event()
         self._polling_since: dict[int, float] = {}
         self._polls: list[asyncio.Task[None]] = []
@@ -290,7 +273,7 @@ class Consumer:
         """Start working on a message, in a task of its own."""
         lag_s = max(0.0, time.time() - message.sent_at) if message.sent_at else 0.0
         self._metrics.received(message.queue.name, 1, lag_s)
-        work = _Work(self._leases.take(message), rank)
+        work = Work(self._leases.take(message), rank)
         self._work.add(work)
         self._metrics.in_flight(1)
         work.task = asyncio.create_task(self._run(work))
@@ -298,7 +281,7 @@ class Consumer:
         work.task.add_done_callback(lambda _: self._end(work))
         self._tell_protection()
 
-    def _end(self, work: _Work) -> None:
+    def _end(self, work: Work) -> None:
         """Give back whatever the job still holds, also if its task never ran."""
         self._free_permit(work)
         self._leases.release(work.lease)
@@ -310,12 +293,12 @@ class Consumer:
         if self._protection is not None:
             self._protection.jobs_in_flight(len(self._work))
 
-    def _free_permit(self, work: _Work) -> None:
+    def _free_permit(self, work: Work) -> None:
         if work.holds_permit:
             work.holds_permit = False
             self._intake.release(work.rank)
 
-    async def _run(self, work: _Work) -> None:
+    async def _run(self, work: Work) -> None:
         """Do one job and settle its message, with its names in every log line."""
         message = work.lease.message
         with (
@@ -339,7 +322,7 @@ class Consumer:
             spans.settled(span, outcome, code)
             log.info("job_done", outcome=outcome, code=code, duration_ms=round(took_s * 1000))
 
-    async def _work_and_settle(self, work: _Work) -> tuple[str, str | None]:
+    async def _work_and_settle(self, work: Work) -> tuple[str, str | None]:
         slot_since: float | None = None
 
         def scored() -> None:
@@ -392,7 +375,7 @@ class Consumer:
         )
         return nullcontext() if decision.action is Action.BACK_OFF else self._sinks.backlog
 
-    async def _after_a_cut(self, work: _Work) -> str:
+    async def _after_a_cut(self, work: Work) -> str:
         """The job was stopped: by the loss of its lease, or by a drain."""
         if work.lease.lost_by is not None:
             return f"lease_lost_{work.lease.lost_by}"

@@ -1,0 +1,34 @@
+"""One message being worked on: its lease, what it still holds, and how it is stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from worker.lease import Lease
+
+
+@dataclass(eq=False)
+class Work:
+    """A job between its message's receipt and its settlement.
+
+    Parameters
+    ----------
+    rank
+        Of the queue that it came from, and of the permit that it holds.
+    """
+
+    lease: Lease
+    rank: int
+    has_started: bool = False
+    holds_permit: bool = True
+    is_handed_back: bool = False
+    task: asyncio.Task[None] | None = None
+
+    def stop(self) -> None:
+        """Stop the job; once, for a second time would stop the handing back."""
+        if self.task is not None and not self.is_handed_back:
+            self.task.cancel()
