@@ -6,7 +6,7 @@
 Each job is the same for all: a message, one GET of the same S3 object, no computing, one POST of
 a JSON body of the same length, the message deleted. Ours alone also signs the body, checks where
 it goes, and sends the job through an analysis process. The queue is full before a system starts;
-the time is from the first POST to the last, so no start is in it.
+the time runs from the tenth part of the POSTs to the last, so no start is in it.
 """
 
 from __future__ import annotations

@@ -11,14 +11,16 @@ from typing import Final
 
 import psutil
 
-from scripts import local_servers
-from scripts.bench import bench_queue, load_inbox, object_server, request_count
+from scripts.bench import bench_queue, load_inbox, object_server, request_count, sqs_server
 from scripts.bench.load_inbox import Count, InboxClient
 from scripts.bench.systems import Place, System
 from scripts.child_process import ChildError, ChildProcess
 
 LEAST_JOBS_PER_S: Final = 20.0
 """A system slower than this has broken down."""
+
+WARMING_SHARE: Final = 0.1
+"""The first jobs of a run open connections, start the second process and warm a JIT: untimed."""
 
 START_ALLOWANCE_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 0.2
@@ -41,10 +43,10 @@ class Stand:
 
 
 @contextmanager
-def stand(folder: Path, server: str = "localstack") -> Iterator[Stand]:
+def stand(folder: Path, server: str | None = None) -> Iterator[Stand]:
     """Start the servers and the inbox. Raises `ChildError` if one is missing or does not start."""
     with ExitStack() as stack:
-        sqs = stack.enter_context(local_servers.running(server, folder))
+        sqs = stack.enter_context(sqs_server.running(server or sqs_server.chosen(), folder))
         s3 = stack.enter_context(object_server.running(folder))
         inbox = stack.enter_context(load_inbox.running(folder))
         yield Stand(sqs, s3, inbox, folder)
@@ -56,11 +58,11 @@ class Run:
 
     count: Count
     cpu_ms_per_job: float
-    """User and system time of all the system's processes, from the first job to the last."""
+    """User and system time of all the system's processes, from the first timed job to the last."""
 
     @property
     def jobs_per_s(self) -> float:
-        """Throughput between the first and the last POST."""
+        """Throughput from the first timed POST to the last."""
         return self.count.jobs_per_s
 
 
@@ -73,13 +75,14 @@ def throughput(on: Stand, system: System, *, processes: int, jobs: int) -> Run:
         A program of the system ended, or was too slow, with the end of its log.
     """
     with bench_queue.made(on.sqs, f"bench-{system.name}-{next(_NUMBERS)}") as queue:
-        place = Place(on.sqs, on.s3, on.inbox.webhook, queue.name, queue.url, on.folder)
+        place = _place(on, on.sqs, queue)
         with _started(on, system, place, queue, processes=processes, jobs=jobs) as children:
-            _wait_for_jobs(on, system, 1)
+            untimed = max(1, round(jobs * WARMING_SHARE))
+            _wait_for_jobs(on, system, untimed)
             cpu_before_s = _cpu_s(children)
-            count = _wait_for_jobs(on, system, jobs)
+            count = _wait_for_jobs(on, system, jobs, untimed=untimed)
             cpu_s = _cpu_s(children) - cpu_before_s
-        return Run(count, cpu_s * MS_PER_S / max(1, jobs - 1))
+        return Run(count, cpu_s * MS_PER_S / (jobs - untimed))
 
 
 def bill(on: Stand, system: System, *, jobs: int) -> dict[str, int]:
@@ -92,11 +95,15 @@ def bill(on: Stand, system: System, *, jobs: int) -> dict[str, int]:
         request_count.running(on.sqs, on.folder) as proxy,
         bench_queue.made(on.sqs, f"bill-{system.name}-{next(_NUMBERS)}") as queue,
     ):
-        place = Place(proxy.address, on.s3, on.inbox.webhook, queue.name, queue.url, on.folder)
+        place = _place(on, proxy.address, queue)
         with _started(on, system, place, queue, processes=1, jobs=jobs):
             _wait_for_jobs(on, system, jobs)
             queue.wait_until_empty()
             return proxy.counts()
+
+
+def _place(on: Stand, sqs: str, queue: bench_queue.BenchQueue) -> Place:
+    return Place(sqs, on.s3, on.inbox.webhook, queue.name, queue.url, on.folder)
 
 
 @contextmanager
@@ -139,9 +146,10 @@ def _cpu_s(children: list[ChildProcess]) -> float:
     return total
 
 
-def _wait_for_jobs(on: Stand, system: System, jobs: int) -> Count:
+def _wait_for_jobs(on: Stand, system: System, jobs: int, *, untimed: int = 1) -> Count:
+    timeout_s = START_ALLOWANCE_S + jobs / LEAST_JOBS_PER_S
     try:
-        return on.inbox.wait_for(jobs, timeout_s=START_ALLOWANCE_S + jobs / LEAST_JOBS_PER_S)
+        return on.inbox.wait_for(jobs, timeout_s=timeout_s, untimed=untimed)
     except TimeoutError as error:
         logs = sorted(on.folder.glob(f"{system.name}-*.log"))
         said = "\n".join(log.read_text(errors="replace")[-_LOG_TAIL_CHARS:] for log in logs)

@@ -3,8 +3,9 @@
     python -m scripts.bench.load_inbox
 
 A process of its own. `POST` anywhere is an event: its `job_id` is remembered and 204 answered.
-`GET /wait?jobs=N` answers when N different jobs have arrived, `GET /count` at once, and
-`DELETE /` forgets everything before the next run.
+`GET /wait?jobs=N` answers when N different jobs have arrived, `GET /count` at once; with
+`untimed=M` the clock starts at the M-th job and not at the first. `DELETE /` forgets everything
+before the next run.
 """
 
 from __future__ import annotations
@@ -39,26 +40,28 @@ class Count:
     """Posts that named no job."""
     body_bytes: int
     """The length of the last body."""
+    untimed: int
+    """Jobs up to the one that started the clock."""
     took_s: float
-    """From the first to the last new job."""
+    """From that job to the last new one."""
 
     @property
     def jobs_per_s(self) -> float:
-        """Throughput between the first and the last job; the first only starts the clock."""
-        return (self.jobs - 1) / self.took_s if self.took_s > 0 else 0.0
+        """Throughput from the job that started the clock to the last."""
+        return (self.jobs - self.untimed) / self.took_s if self.took_s > 0 else 0.0
 
 
 class LoadInbox:
     """The state behind the server: what arrived, and who waits for how many."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, Connection]] = []
+        self._waiting: list[tuple[int, int, Connection]] = []
         self._forget()
 
     def _forget(self) -> None:
         self._ids: set[bytes] = set()
         self._posts = self._nameless = self._body_bytes = 0
-        self._first = self._last = 0.0
+        self._arrivals_s: list[float] = []
 
     def answer(self, request: Request, connection: Connection) -> bytes | None:
         """Answer one request; None if the answer comes later."""
@@ -68,13 +71,13 @@ class LoadInbox:
         if request.method == b"DELETE":
             self._forget()
             return _ACCEPTED
-        parts = urlsplit(request.target.decode())
-        if parts.path == "/wait":
-            wanted = int(parse_qs(parts.query)["jobs"][0])
-            if len(self._ids) < wanted:
-                self._waiting.append((wanted, connection))
-                return None
-        return self._count()
+        query = parse_qs(urlsplit(request.target.decode()).query)
+        wanted = int(query.get("jobs", ["0"])[0])
+        untimed = int(query.get("untimed", ["1"])[0])
+        if len(self._ids) < wanted:
+            self._waiting.append((wanted, untimed, connection))
+            return None
+        return self._count(untimed)
 
     def _take(self, body: bytes) -> None:
         now = time.perf_counter()
@@ -87,19 +90,21 @@ class LoadInbox:
         if found[1] in self._ids:
             return
         self._ids.add(found[1])
-        self._first = self._first or now
-        self._last = now
-        for wanted, connection in [w for w in self._waiting if w[0] <= len(self._ids)]:
-            self._waiting.remove((wanted, connection))
-            connection.reply(self._count())
+        self._arrivals_s.append(now)
+        for waiter in [w for w in self._waiting if w[0] <= len(self._ids)]:
+            self._waiting.remove(waiter)
+            _, untimed, connection = waiter
+            connection.reply(self._count(untimed))
 
-    def _count(self) -> bytes:
+    def _count(self, untimed: int) -> bytes:
+        timed = self._arrivals_s[untimed - 1 :]
         count = {
             "posts": self._posts,
             "jobs": len(self._ids),
             "nameless": self._nameless,
             "body_bytes": self._body_bytes,
-            "took_s": self._last - self._first,
+            "untimed": untimed,
+            "took_s": timed[-1] - timed[0] if timed else 0.0,
         }
         return response(b"200 OK", json.dumps(count).encode())
 
@@ -123,10 +128,11 @@ class InboxClient:
         """What has arrived so far."""
         return Count(**json.loads(self._ask("/count", _ASKING_TIMEOUT_S)))
 
-    def wait_for(self, jobs: int, *, timeout_s: float) -> Count:
+    def wait_for(self, jobs: int, *, timeout_s: float, untimed: int = 1) -> Count:
         """Wait until so many different jobs have arrived. Raises TimeoutError."""
+        path = f"/wait?jobs={jobs}&untimed={untimed}"
         try:
-            return Count(**json.loads(self._ask(f"/wait?jobs={jobs}", timeout_s)))
+            return Count(**json.loads(self._ask(path, timeout_s)))
         except TimeoutError:
             arrived = self.count().jobs
             raise TimeoutError(
