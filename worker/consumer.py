@@ -323,17 +323,18 @@ class Consumer:
             log.info("job_done", outcome=outcome, code=code, duration_ms=round(took_s * 1000))
 
     async def _work_and_settle(self, work: Work) -> tuple[str, str | None]:
+        loop = asyncio.get_running_loop()
         slot_since: float | None = None
 
         def scored() -> None:
             work.has_started = True
             if slot_since is not None and work.holds_permit:
-                self._intake.slot_was_held(time.monotonic() - slot_since)
+                self._intake.slot_was_held(loop.time() - slot_since)
             self._free_permit(work)
 
         def started() -> None:
             nonlocal slot_since
-            slot_since = time.monotonic()
+            slot_since = loop.time()
             work.has_started = True
 
         failure: JobFailure | None = None

@@ -32,6 +32,7 @@ from tests.worker.sqs_model import Clock, Fate, Pending, SqsModel, body_of
 from worker.consumer import Consumer
 from worker.contract import Event, EventType
 from worker.failures import ErrorCode, JobFailure
+from worker.intake import MAX_READ_AHEAD
 from worker.lease import Lease
 from worker.settlement import Settlement
 
@@ -181,7 +182,9 @@ class Fleet(RuleBasedStateMachine):
 
     def _check(self, worker: ModelWorker) -> None:
         assert not worker.queue.settled_unheld, worker.queue.settled_unheld
-        assert 0 <= worker.intake.in_use <= worker.intake.capacity
+        # Permits that are out stay out when longer jobs make the read-ahead smaller.
+        most = worker.intake.slots + MAX_READ_AHEAD
+        assert 0 <= worker.intake.in_use <= most
 
     @invariant()
     def every_copy_says_why_and_whether_the_consumer_knows(self) -> None:
