@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.decoding import BlockReader, open_blocks
 from analysis.errors import AudioError
+from analysis.features import log_mel
 
 SAMPLE_RATE_HZ: Final = 16_000
 CLIPPED_LEVEL: Final = 0.985
@@ -164,6 +166,13 @@ class Recording:
     def duration(self) -> float:
         """Seconds."""
         return self.samples.size / self.sample_rate
+
+    @cached_property
+    def log_mel(self) -> NDArray[np.float32]:
+        """What the phone network sees of it; computed once, for placing and for judging."""
+        mel = log_mel(self.samples)
+        mel.setflags(write=False)
+        return mel
 
     @property
     def peak_dbfs(self) -> float:

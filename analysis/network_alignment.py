@@ -9,7 +9,6 @@ import numpy as np
 
 from analysis.aligned import AlignedPhone
 from analysis.calibration import load_calibration
-from analysis.features import log_mel
 from analysis.network import load_network
 from analysis.segments import ALIGNER_LAG_S, NET_FRAME_S
 from analysis.trellis import best_path, log_evidence
@@ -35,7 +34,7 @@ def place_by_network(
     network = load_network()
     if network is None:
         return None
-    posteriors = network.listen(log_mel(recording.samples))
+    posteriors = network.listen(recording.log_mel)
     evidence = log_evidence(posteriors, load_calibration().log_priors)
     chosen = [word.variants[0] for word in known]
     path = best_path(evidence, chosen)

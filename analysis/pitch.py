@@ -116,21 +116,36 @@ def repair_octaves(contour: PitchContour) -> PitchContour:
     trust = np.exp(-np.diff(contour.times[voiced]) / MEMORY_S)
     shifts = np.array([0.0, SEMITONES_IN_OCTAVE, -SEMITONES_IN_OCTAVE])
     between = shifts[:, None] - shifts[None, :]  # to (row) from (column)
-    change = np.where(between == 0.0, 0.0, OCTAVE_CHANGE_COST)
-    stay = np.where(shifts == 0.0, 0.0, OCTAVE_COST_PER_S * contour.step_s)
-    cost = stay
-    came_from = np.zeros((voiced.size, shifts.size), dtype=np.intp)
-    for i in range(1, voiced.size):
-        moved = np.abs(movement[i - 1] + between) - FREE_MOVEMENT_SEMITONES
-        ways = cost[None, :] + change + trust[i - 1] * np.maximum(moved, 0.0)
-        came_from[i] = np.argmin(ways, axis=1)
-        cost = ways[np.arange(shifts.size), came_from[i]] + stay
-    state = int(np.argmin(cost))
+    jump = np.abs(movement[:, None, None] + between) - FREE_MOVEMENT_SEMITONES
+    jumps = (trust[:, None, None] * np.maximum(jump, 0.0)).tolist()
+    # Plain numbers from here on: on three states, numpy's calls cost ten times the sums.
+    stay = OCTAVE_COST_PER_S * contour.step_s
+    left, up, down = 0.0, stay, stay
+    came_from = []
+    for to_left, to_up, to_down in jumps:
+        leaving, over, under = (cost + OCTAVE_CHANGE_COST for cost in (left, up, down))
+        best = (
+            _least(left + to_left[0], over + to_left[1], under + to_left[2]),
+            _least(leaving + to_up[0], up + to_up[1], under + to_up[2]),
+            _least(leaving + to_down[0], over + to_down[1], down + to_down[2]),
+        )
+        came_from.append(best)
+        left, up, down = best[0][0], best[1][0] + stay, best[2][0] + stay
+    state = _least(left, up, down)[1]
+    path = [state]
+    for best in reversed(came_from):
+        state = best[state][1]
+        path.append(state)
     repaired = contour.hz.copy()
-    for i in range(voiced.size - 1, -1, -1):
-        repaired[voiced[i]] *= 2.0 ** (shifts[state] / SEMITONES_IN_OCTAVE)
-        state = int(came_from[i, state])
+    repaired[voiced] *= 2.0 ** (shifts[path[::-1]] / SEMITONES_IN_OCTAVE)
     return PitchContour(times=contour.times, hz=repaired, step_s=contour.step_s)
+
+
+def _least(first: float, second: float, third: float) -> tuple[float, int]:
+    """Return the least of three costs and which it was, the first of equals."""
+    if first <= second and first <= third:
+        return first, 0
+    return (second, 1) if second <= third else (third, 2)
 
 
 def plausible(contour: PitchContour) -> PitchContour:

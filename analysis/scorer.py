@@ -17,7 +17,6 @@ from analysis.assessment import (
 )
 from analysis.calibration import HEADS, Calibration, load_calibration
 from analysis.evidence import LineEvidence, gather
-from analysis.features import log_mel
 from analysis.gop import GOP_UNKNOWN_NATS, phone_scores
 from analysis.line_features import line_features
 from analysis.network import load_network
@@ -77,7 +76,7 @@ def assess(
         "profile": profile,
     }
     count = len(reference.words)
-    mel = log_mel(recording.samples)
+    mel = recording.log_mel
     if recording.is_silent or not holds_speech(mel, pitch):
         return _zeros(count, "no_speech", engine)
     if not alignment.placed:
