@@ -4,7 +4,8 @@
     deliver  a result: turned away, paced, given a place, sent, tried again
     attempt  progress: once, if there is room, and never mind
 
-What an answer means is decided in `verdict`, what is raised in `deliver`; the queue does the rest.
+What an answer means is decided in worker/verdict.py, what is raised in `deliver`; the queue does
+the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections import OrderedDict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -30,6 +30,7 @@ from worker.ratelimit import Pace, PaceExceeded
 from worker.signing import signed_headers
 from worker.tracing import TRACEPARENT
 from worker.transport import ExchangeError, Exchanger
+from worker.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     from worker.contract import Event
@@ -67,30 +68,6 @@ class AttemptMetrics(Protocol):
 
     def breaker_state(self, open_count: int) -> None:
         """How many consumers are not tried for the moment."""
-
-
-class Verdict(Enum):
-    """What an answer means for the event."""
-
-    TAKEN = "taken"
-    GONE = "gone"
-    REJECTED = "rejected"
-    LATER = "later"
-
-
-def verdict(status: int) -> Verdict:
-    """What a consumer's status code means.
-
-    2xx takes the event. 410 asks for nothing more, ever. 408, 409, 425, 429 and 5xx may change.
-    All else, redirects too, says that the address, the key or the event is wrong.
-    """
-    if 200 <= status < 300:
-        return Verdict.TAKEN
-    if status == 410:
-        return Verdict.GONE
-    if status in (408, 409, 425, 429) or status >= 500:
-        return Verdict.LATER
-    return Verdict.REJECTED
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from worker.contract import Addressee, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
 from worker.secrets import WebhookKeys
 from worker.signing import parse_keys
-from worker.webhook import ATTEMPT_TIMES_S, Verdict, WebhookSender, verdict
+from worker.verdict import Verdict, verdict
+from worker.webhook import ATTEMPT_TIMES_S, WebhookSender
 
 OLD_KEY = "whsec_" + base64.b64encode(b"o" * 32).decode()
 NEW_KEY = "whsec_" + base64.b64encode(b"n" * 32).decode()
