@@ -2,8 +2,8 @@
 
     python -m scripts.bench.bare_loop
 
-The worker's own libraries, and nothing of what makes it safe: no lease, no retries, no time limits,
-no signature, no metrics, no second process. Where it works is in the environment: `BENCH_SQS`,
+aiobotocore and httpx as their documentation shows them, and nothing of what makes a worker safe: no
+lease, no retries, no time limits, no signature, no metrics, no second process. Where it works is in the environment: `BENCH_SQS`,
 `BENCH_QUEUE_URL`.
 """
 

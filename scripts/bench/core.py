@@ -26,6 +26,8 @@ SECONDS: Final = (3.0, 10.0, 30.0, 60.0)
 PIPELINE_SECONDS: Final = (3.0, 10.0)
 """The obvious pipeline takes a quarter of the recording's length; longer lines say no more."""
 PEAK_SCORES: Final = 3
+PEAK_RUNS: Final = 2
+"""It hardly moves: what is allocated is always the same."""
 
 OVERHEAD_BOUND: Final = Bound("<=", 1.25)
 PIPELINE_BOUND: Final = Bound(">=", 3.0)
@@ -35,6 +37,7 @@ GROWTH_BOUND: Final = Bound("<=", 1.15)
 VOICES_HZ: Final = (95.0, 120.0, 160.0, 200.0, 240.0, 300.0)
 VOICE_S: Final = 10.0
 
+LENGTHS_OF_A_FIT: Final = 3
 LEAST_STAGE_MS: Final = 2.0
 """Of the longest line: what takes less says nothing about growth (stages are told to 0.1 ms)."""
 
@@ -56,6 +59,7 @@ def measure(
     *,
     seconds: Sequence[float] = SECONDS,
     pipeline_seconds: Sequence[float] = PIPELINE_SECONDS,
+    voices_hz: Sequence[float] = VOICES_HZ,
 ) -> list[Figure]:
     """Measure everything, each thing once a round, and the peak of memory in fresh processes."""
     times, lengths = in_fresh_process(_time_all, runs, tuple(seconds), tuple(pipeline_seconds))
@@ -78,11 +82,11 @@ def measure(
         )
         for wanted, found in times.pipeline.items()
     ]  # fmt: skip
-    figures += _accuracy_figures(in_fresh_process(_accuracies))
-    if len(lengths) > 1:
+    figures += _accuracy_figures(in_fresh_process(_accuracies, tuple(voices_hz)))
+    if len(lengths) >= LENGTHS_OF_A_FIT:
         figures += _growth_figures(times, lengths)
     for wanted in seconds:
-        peaks = [in_fresh_process(_peak, wanted) for _ in range(min(runs, PEAK_SCORES))]
+        peaks = [in_fresh_process(_peak, wanted) for _ in range(PEAK_RUNS)]
         figures.append(Figure.of(PART, f"peak memory, {wanted:g} s", "MB", peaks))
     return figures
 
@@ -159,14 +163,14 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _accuracies() -> list[tuple[Accuracy, Accuracy]]:
+def _accuracies(voices_hz: Sequence[float]) -> list[tuple[Accuracy, Accuracy]]:
     """Ours and pYIN's, voice by voice."""
     from analysis.audio import Recording
     from analysis.pitch import track_pitch
     from scripts.bench import known_voice, obvious_pipeline
 
     found = []
-    for number, median_hz in enumerate(VOICES_HZ):
+    for number, median_hz in enumerate(voices_hz):
         voice = known_voice.make(VOICE_S, median_hz=median_hz, seed=number)
         recording = Recording.from_samples(voice.samples, known_voice.SAMPLE_RATE_HZ)
         ours = track_pitch(recording)

@@ -31,7 +31,8 @@ class Part:
 PARTS: Final = (
     Part(
         "core", "one analysis: stages, kernels, librosa's way, growth, memory", 10,
-        quick_runs=5, quick={"seconds": (3.0, 10.0), "pipeline_seconds": (3.0,)},
+        quick_runs=9,
+        quick={"seconds": (3.0, 10.0), "pipeline_seconds": (3.0,), "voices_hz": (95.0, 200.0)},
     ),
     Part("start", "from the command to ready, and what is imported", 7, quick_runs=3),
     Part(
