@@ -8,8 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import aiobotocore
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
+
+from worker import __version__
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 5
 READ_TIMEOUT_MARGIN_S: Final = 10
 """How much longer the SDK waits for an answer than the longest long poll."""
+
+USER_AGENT: Final = f"analysis-worker/{__version__} aiobotocore/{aiobotocore.__version__}"
 
 DEFAULT_REGION: Final = "us-east-1"
 
@@ -53,6 +58,8 @@ def endpoint_url() -> str | None:
 def config(*, read_timeout_s: float, max_connections: int, attempts: int = 3) -> AioConfig:
     """Client configuration: bounded time-outs, the SDK's standard retries, path style if local."""
     return AioConfig(
+        # The SDK's own is put together anew for every request, a tenth of a call's cost.
+        user_agent=USER_AGENT,
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=read_timeout_s,
         max_pool_connections=max_connections,

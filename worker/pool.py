@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
@@ -94,6 +95,7 @@ class AnalysisProcess:
         self._died = asyncio.Event()
         self._is_stopped = False
         self._pidfd: int | None = None
+        self._death = select.poll()
         self.pid = 0
         self.jobs = 0
         self.resident_mb = 0.0
@@ -122,6 +124,7 @@ class AnalysisProcess:
         except ProcessLookupError:
             self._died.set()
             return
+        self._death.register(self._pidfd, select.POLLIN)
         asyncio.get_running_loop().add_reader(self._pidfd, self._on_death)
 
     def _on_death(self) -> None:
@@ -139,6 +142,8 @@ class AnalysisProcess:
         """Whether the child still runs."""
         if self._died.is_set():
             return False
+        if self._pidfd is not None:  # the loop may not have heard the kernel yet
+            return not self._death.poll(0)
         with contextlib.suppress(psutil.NoSuchProcess):
             return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
         return False
@@ -158,9 +163,8 @@ class AnalysisProcess:
         self._more_time.value = 0.0
         started = time.monotonic()
         try:
-            future = asyncio.wrap_future(
-                await asyncio.to_thread(self._pool.schedule, child.call, args=[function, request])
-            )
+            # It only puts the job into a queue: the child has been started before.
+            future = asyncio.wrap_future(self._pool.schedule(child.call, args=[function, request]))
         except RuntimeError as error:  # pebble has noticed the death already
             raise _lost(error) from error
         death = asyncio.ensure_future(self._died.wait())
