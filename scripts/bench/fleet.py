@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from scripts.bench import ceiling, fleet_run
 from scripts.bench.figure import Bound, Figure, interleaved
 from scripts.bench.fleet_run import Run, Stand
 from scripts.bench.rival_systems import RIVALS
 from scripts.bench.systems import OURS, SYSTEM, System
+from scripts.bench.table import terminal
 from scripts.child_process import ChildError
 
 PART: Final = "fleet"
@@ -51,13 +51,18 @@ FASTER: Final = Bound(">=", 1.0)
 Progress = Callable[[str], None]
 
 
+def to_stderr(line: str) -> None:
+    """Say how far it is, away from the figures."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def measure(
     runs: int,
     *,
     jobs: int = DEFAULT_JOBS,
     processes: Sequence[int] = DEFAULT_PROCESSES,
     only: Sequence[str] = (),
-    progress: Progress = print,
+    progress: Progress = to_stderr,
 ) -> list[Figure]:
     """Measure the server, then the systems in turn, then their bills.
 
@@ -76,7 +81,8 @@ def measure(
     ChildError
         A server or a system did not start, ended or broke down; with the end of its log.
     """
-    systems = _chosen(only, progress)
+    wanted = [system for name, system in SYSTEMS.items() if not only or name in only]
+    systems = installed(wanted, progress)
     with tempfile.TemporaryDirectory() as scratch, fleet_run.stand(Path(scratch)) as on:
         return [
             *_ceiling(on, progress),
@@ -85,12 +91,12 @@ def measure(
         ]
 
 
-def _chosen(only: Sequence[str], progress: Progress) -> list[System]:
-    wanted = [system for name, system in SYSTEMS.items() if not only or name in only]
-    for system in wanted:
+def installed(systems: Sequence[System], progress: Progress) -> list[System]:
+    """Those that can be run; the others are named."""
+    for system in systems:
         if not system.is_installed:
             progress(f"{system.name} is not installed and left out: run `make rivals`")
-    return [system for system in wanted if system.is_installed]
+    return [system for system in systems if system.is_installed]
 
 
 def _ceiling(on: Stand, progress: Progress) -> list[Figure]:
@@ -179,27 +185,6 @@ def _processes(count: int) -> str:
     return f"{count} process" if count == 1 else f"{count} processes"
 
 
-def table(figures: Sequence[Figure]) -> Table:
-    """Lay the figures out."""
-    made = Table(title="fleet overhead")
-    made.add_column("figure")
-    made.add_column("median", justify="right")
-    made.add_column("95 % interval", justify="right")
-    made.add_column("unit")
-    made.add_column("bound", justify="right")
-    made.add_column("met")
-    for figure in figures:
-        made.add_row(
-            figure.name,
-            f"{figure.value:,.2f}",
-            f"{figure.low:,.2f} – {figure.high:,.2f}",
-            figure.unit,
-            str(figure.bound or ""),
-            "" if figure.bound is None else "yes" if figure.is_met else "[red]no",
-        )
-    return made
-
-
 def main() -> int:
     """Measure, print, and exit 1 if a bound was not met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -209,22 +194,20 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=list(SYSTEMS), default=[])
     parser.add_argument("--json", action="store_true", help="the figures as JSON on stdout")
     options = parser.parse_args()
-    said = Console(stderr=True)
     try:
         figures = measure(
             options.runs,
             jobs=options.jobs,
             processes=options.processes,
             only=options.only,
-            progress=lambda line: said.print(line, highlight=False),
         )
     except ChildError as error:
-        said.print(f"[red]{error}", highlight=False)
+        to_stderr(str(error))
         return 2
     if options.json:
         print(json.dumps([asdict(figure) for figure in figures], indent=2))
     else:
-        Console().print(table(figures))
+        Console().print(terminal(figures, "fleet overhead"))
     return 0 if all(figure.is_met for figure in figures) else 1
 
 

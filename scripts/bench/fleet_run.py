@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ STOP_TIMEOUT_S: Final = 0.2
 MS_PER_S: Final = 1000.0
 
 _NUMBERS: Final = itertools.count(1)
-_LOG_TAIL_CHARS: Final = 2000
+_LOOK_S: Final = 2.0
+"""How often it is looked whether a program has ended."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ def throughput(on: Stand, system: System, *, processes: int, jobs: int) -> Run:
         place = _place(on, on.sqs, queue)
         with _started(on, system, place, queue, processes=processes, jobs=jobs) as children:
             untimed = max(1, round(jobs * WARMING_SHARE))
-            _wait_for_jobs(on, system, untimed)
+            _wait_for_jobs(on, system, children, untimed)
             cpu_before_s = _cpu_s(children)
-            count = _wait_for_jobs(on, system, jobs, untimed=untimed)
+            count = _wait_for_jobs(on, system, children, jobs, untimed=untimed)
             cpu_s = _cpu_s(children) - cpu_before_s
         return Run(count, cpu_s * MS_PER_S / (jobs - untimed))
 
@@ -96,8 +98,8 @@ def bill(on: Stand, system: System, *, jobs: int) -> dict[str, int]:
         bench_queue.made(on.sqs, f"bill-{system.name}-{next(_NUMBERS)}") as queue,
     ):
         place = _place(on, proxy.address, queue)
-        with _started(on, system, place, queue, processes=1, jobs=jobs):
-            _wait_for_jobs(on, system, jobs)
+        with _started(on, system, place, queue, processes=1, jobs=jobs) as children:
+            _wait_for_jobs(on, system, children, jobs)
             queue.wait_until_empty()
             return proxy.counts()
 
@@ -146,11 +148,19 @@ def _cpu_s(children: list[ChildProcess]) -> float:
     return total
 
 
-def _wait_for_jobs(on: Stand, system: System, jobs: int, *, untimed: int = 1) -> Count:
-    timeout_s = START_ALLOWANCE_S + jobs / LEAST_JOBS_PER_S
-    try:
-        return on.inbox.wait_for(jobs, timeout_s=timeout_s, untimed=untimed)
-    except TimeoutError as error:
-        logs = sorted(on.folder.glob(f"{system.name}-*.log"))
-        said = "\n".join(log.read_text(errors="replace")[-_LOG_TAIL_CHARS:] for log in logs)
-        raise ChildError(f"{system.name}: {error}\n{said}") from error
+def _wait_for_jobs(
+    on: Stand, system: System, children: list[ChildProcess], jobs: int, *, untimed: int = 1
+) -> Count:
+    give_up_at = time.monotonic() + START_ALLOWANCE_S + jobs / LEAST_JOBS_PER_S
+    while True:
+        try:
+            return on.inbox.wait_for(jobs, timeout_s=_LOOK_S, untimed=untimed)
+        except TimeoutError as error:
+            ended = next((child for child in children if child.exit_code() is not None), None)
+            if ended is not None:
+                raise ChildError(
+                    f"{system.name} ended with {ended.exit_code()}.\n{ended.log_tail()}"
+                ) from error
+            if time.monotonic() > give_up_at:
+                said = "\n".join(child.log_tail() for child in children)
+                raise ChildError(f"{system.name}: {error}\n{said}") from error
