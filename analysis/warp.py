@@ -89,10 +89,12 @@ def follow(
     ease = LAG_STEP_S / np.maximum(np.diff(times), LAG_STEP_S)
     came_from = np.zeros(frame_cost.shape, dtype=np.intp)
     cost = frame_cost[0]
+    ways = np.empty(change.shape)
     for i in range(1, len(frame_cost)):
-        ways = cost[None, :] + ease[i - 1] * change
-        came_from[i] = np.argmin(ways, axis=1)
-        cost = ways[steps, came_from[i]] + frame_cost[i]
+        np.multiply(change, ease[i - 1], out=ways)
+        ways += cost
+        ways.argmin(axis=1, out=came_from[i])
+        cost = ways.min(axis=1) + frame_cost[i]
     path = np.empty(len(frame_cost), dtype=np.intp)
     state = int(np.argmin(cost))
     for i in range(len(path) - 1, -1, -1):
