@@ -186,7 +186,7 @@ async def _statuses(url: str) -> dict[str, int]:
 
 
 def test_the_page_answers_for_every_status_as_the_worker_does() -> None:
-    from worker.webhook import Verdict, verdict
+    from worker.verdict import Verdict, verdict
 
     rows = re.findall(r"^\| ([^|]*\d[^|]*) \| ([^|]*) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
     said = dict(rows)
