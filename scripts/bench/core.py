@@ -32,6 +32,10 @@ PEAK_RUNS: Final = 2
 OVERHEAD_BOUND: Final = Bound("<=", 1.25)
 PIPELINE_BOUND: Final = Bound(">=", 3.0)
 ACCURACY_BOUND: Final = Bound(">=", 1.0)
+CPU_BOUND: Final = Bound("<=", 0.08)
+MEMORY_BOUND: Final = Bound("<=", 350)
+"""Of lines as long as people speak at once; longer ones may take more for a moment."""
+USUAL_S: Final = 10.0
 GROWTH_BOUND: Final = Bound("<=", 1.15)
 
 VOICES_HZ: Final = (95.0, 120.0, 160.0, 200.0, 240.0, 300.0)
@@ -69,6 +73,13 @@ def measure(
         for wanted, found in times.ours.items()
     ]
     figures += [
+        Figure.of(
+            PART, f"a second of a line of {wanted:g} s", "s CPU",
+            [one / lengths[wanted] for one in found], CPU_BOUND,
+        )
+        for wanted, found in times.ours.items()
+    ]  # fmt: skip
+    figures += [
         Figure.ratio(
             PART, f"analysis / bare kernels, {wanted:g} s", times.ours[wanted], kernels,
             OVERHEAD_BOUND,
@@ -87,7 +98,8 @@ def measure(
         figures += _growth_figures(times, lengths)
     for wanted in seconds:
         peaks = [in_fresh_process(_peak, wanted) for _ in range(PEAK_RUNS)]
-        figures.append(Figure.of(PART, f"peak memory, {wanted:g} s", "MB", peaks))
+        bound = MEMORY_BOUND if wanted <= USUAL_S else None
+        figures.append(Figure.of(PART, f"peak memory, {wanted:g} s", "MB", peaks, bound))
     return figures
 
 
