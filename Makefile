@@ -101,6 +101,17 @@ bench: $(INSTALLED) ## Measure cost, start, load and memory on this machine, int
 bench-quick: $(INSTALLED) ## Measure a few ratios shortly, and print what moved since they were recorded
 	@$(BIN)/python -m scripts.bench --quick $(BENCH_ARGS)
 
+# --- what the fleet is compared with, in environments of its own
+
+.PHONY: rivals
+rivals: .venv-rivals/.installed ## Install what `make bench` compares the fleet with (needs npm for a part)
+
+.venv-rivals/.installed: scripts/bench/rivals/requirements.txt scripts/bench/rivals/package-lock.json
+	$(PYTHON) -m venv .venv-rivals
+	.venv-rivals/bin/python -m pip install --quiet --require-hashes -r $<
+	if command -v npm; then npm ci --prefix scripts/bench/rivals --no-audit --no-fund --ignore-scripts; fi
+	@touch $@
+
 # --- infra, image, supply chain
 
 .PHONY: infra
