@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from analysis.network import PhoneNetwork
     from analysis.segments import Segments
+    from analysis.trellis import Path
     from scripts.bench.lines import Line
 
 
@@ -76,8 +77,11 @@ class BareKernels:
             ceiling_hz=ceiling,
         )
 
-    def run(self) -> None:
-        """Run every kernel once, in the order in which `analysis.score` does."""
+    def run(self) -> Path | None:
+        """Run every kernel once, in the order in which `analysis.score` does; the last one's path.
+
+        None if the recording has fewer frames than the line has phones.
+        """
         samples, _ = soundfile.read(io.BytesIO(self.audio), dtype="float32")
         mel = log_mel(samples)
         posteriors = self.network.listen(mel)
@@ -88,7 +92,7 @@ class BareKernels:
             time_step=STEP_S, pitch_floor=self.floor_hz, pitch_ceiling=self.ceiling_hz
         )
         judgement = self.network.judge(mel, self.rows)
-        best_path(log_evidence(judgement.posteriors, self.log_priors), self.pronunciations)
+        return best_path(log_evidence(judgement.posteriors, self.log_priors), self.pronunciations)
 
 
 def _first_pass(sound: Any) -> NDArray[np.float64]:

@@ -65,7 +65,15 @@ def measure(
     pipeline_seconds: Sequence[float] = PIPELINE_SECONDS,
     voices_hz: Sequence[float] = VOICES_HZ,
 ) -> list[Figure]:
-    """Measure everything, each thing once a round, and the peak of memory in fresh processes."""
+    """Measure everything, each thing once a round, and the peak of memory in fresh processes.
+
+    Parameters
+    ----------
+    runs : rounds.
+    seconds : lengths of the lines.
+    pipeline_seconds : those of them on which librosa's way is run too.
+    voices_hz : median F0 of the known voices on which the contours are compared.
+    """
     times, lengths = in_fresh_process(_time_all, runs, tuple(seconds), tuple(pipeline_seconds))
     figures = list(_stage_figures(times))
     figures += [
@@ -93,7 +101,8 @@ def measure(
         )
         for wanted, found in times.pipeline.items()
     ]  # fmt: skip
-    figures += _accuracy_figures(in_fresh_process(_accuracies, tuple(voices_hz)))
+    if voices_hz:
+        figures += _accuracy_figures(in_fresh_process(_accuracies, tuple(voices_hz)))
     if len(lengths) >= LENGTHS_OF_A_FIT:
         figures += _growth_figures(times, lengths)
     for wanted in seconds:

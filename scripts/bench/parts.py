@@ -37,7 +37,7 @@ PARTS: Final = (
     Part("start", "from the command to ready, and what is imported", 7, quick_runs=3),
     Part(
         "throughput", "the I/O process on empty jobs, against a bare loop of the same calls", 7,
-        quick_runs=3,
+        quick_runs=3, quick={"jobs": 400},
     ),
     Part("fleet", "jobs a second and requests, against other queue workers", 7),
     Part("latency", "from send to webhook on an idle worker", 1),
