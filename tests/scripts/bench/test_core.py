@@ -6,7 +6,6 @@ from analysis import Recording, Reference
 from analysis.aligned import BORDER_SHIFT_S
 from analysis.alignment import Aligner
 from analysis.network_alignment import path_seconds
-from scripts.bench import known_voice, obvious_pipeline
 from scripts.bench.bare_kernels import BareKernels
 from scripts.bench.core import measure
 from scripts.bench.lines import join
@@ -21,16 +20,6 @@ def test_the_bare_kernels_place_the_phones_where_the_analysis_places_them() -> N
     )
     starts = [phone.start for word in alignment.placed for phone in word.phones]
     assert np.allclose(path_seconds(path.spans)[:, 0] + BORDER_SHIFT_S, starts, atol=1e-3)
-
-
-def test_the_obvious_pipeline_tracks_a_known_voice_and_warps_to_the_actor() -> None:
-    voice = known_voice.make(2.0, median_hz=150.0, seed=3)
-    found = obvious_pipeline.track(voice.samples, known_voice.SAMPLE_RATE_HZ)
-    assert known_voice.accuracy(found, voice.truth).overall > 0.9
-    line = join(3.0, rendering="actor")
-    compared = obvious_pipeline.compare(line.audio, obvious_pipeline.prepare(line.actor_audio))
-    # Against itself, the warp is the diagonal.
-    assert np.array_equal(compared.path[:, 0], compared.path[:, 1])
 
 
 def test_a_short_run_gives_every_kind_of_figure_with_its_bound() -> None:
