@@ -118,7 +118,7 @@ def repair_octaves(contour: PitchContour) -> PitchContour:
     between = shifts[:, None] - shifts[None, :]  # to (row) from (column)
     jump = np.abs(movement[:, None, None] + between) - FREE_MOVEMENT_SEMITONES
     jumps = (trust[:, None, None] * np.maximum(jump, 0.0)).tolist()
-    # Plain numbers from here on: on three states, numpy's calls cost ten times the sums.
+    # Plain numbers from here on: on three states, numpy's calls cost five times as much.
     stay = OCTAVE_COST_PER_S * contour.step_s
     left, up, down = 0.0, stay, stay
     came_from = []

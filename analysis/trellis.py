@@ -99,8 +99,8 @@ def _forward(
     step = np.zeros((frames, count), dtype=np.int8)
     scores[0, list(entry)] = emitted[0, list(entry)]
     closed = _closed(skips)[2:]
-    # Whole rows at a time, into arrays made once: a maximum over three short rows, as an axis,
-    # takes numpy ten times as long.
+    # Whole rows at a time, into arrays made once: a maximum over three rows, as an axis, takes
+    # numpy twice as long.
     better = np.empty(count, dtype=bool)
     passed = np.empty(count - 2)
     for t in range(1, frames):
