@@ -101,8 +101,10 @@ def installed(systems: Sequence[System], progress: Progress) -> list[System]:
 
 def _ceiling(on: Stand, progress: Progress) -> list[Figure]:
     ways = {
-        "server, received and deleted in tens": partial(ceiling.in_tens, on.sqs, CEILING_MESSAGES),
-        "server, received and deleted one by one": partial(
+        f"{on.server}, received and deleted in tens": partial(
+            ceiling.in_tens, on.sqs, CEILING_MESSAGES
+        ),
+        f"{on.server}, received and deleted one by one": partial(
             ceiling.one_by_one, on.sqs, CEILING_MESSAGES_ONE_BY_ONE
         ),
     }

@@ -38,6 +38,8 @@ _LOOK_S: Final = 2.0
 class Stand:
     """What all the systems share: the servers and the inbox."""
 
+    server: str
+    """Which SQS server it is."""
     sqs: str
     s3: str
     inbox: InboxClient
@@ -47,11 +49,12 @@ class Stand:
 @contextmanager
 def stand(folder: Path, server: str | None = None) -> Iterator[Stand]:
     """Start the servers and the inbox. Raises `ChildError` if one is missing or does not start."""
+    name = server or sqs_server.chosen()
     with ExitStack() as stack:
-        sqs = stack.enter_context(sqs_server.running(server or sqs_server.chosen(), folder))
+        sqs = stack.enter_context(sqs_server.running(name, folder))
         s3 = stack.enter_context(object_server.running(folder))
         inbox = stack.enter_context(load_inbox.running(folder))
-        yield Stand(sqs, s3, inbox, folder)
+        yield Stand(name, sqs, s3, inbox, folder)
 
 
 @dataclass(frozen=True)

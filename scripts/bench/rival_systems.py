@@ -18,11 +18,11 @@ from scripts.child_process import ChildError
 
 PYTHON: Final = ROOT / ".venv-rivals" / "bin" / "python"
 PROGRAMS: Final = "scripts.bench.rivals"
-THREADS: Final = 16
-"""For Celery and Dramatiq, each process. 8 to 32 were tried: no more jobs a second."""
+THREADS: Final = 8
+"""For Celery and Dramatiq, each process; Dramatiq's default. 4 and 16 were tried and not better."""
 
 ASYNC_TASKS: Final = 32
-"""For taskiq, each process."""
+"""For taskiq, each process. 10 and 100, its default, were tried and not better."""
 
 _LETTERS_TIMEOUT_S: Final = 120.0
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from scripts import local_servers
 from scripts.bench.server_process import ROOT
-from scripts.child_process import ChildError, ChildProcess
+from scripts.child_process import ChildProcess, NotInstalledError
 
 FAUXQS: Final = "fauxqs"
 LOCALSTACK: Final = "localstack"
@@ -32,12 +32,14 @@ def has_fauxqs() -> bool:
 
 
 def chosen() -> str:
-    """Name the best server that is installed. Raises `ChildError` if none is."""
+    """Name the best server that is installed. Raises `NotInstalledError` if none is."""
     if has_fauxqs():
         return FAUXQS
     if local_servers.SERVERS[LOCALSTACK].is_installed:
         return LOCALSTACK
-    raise ChildError("no SQS server for load is installed: run `make rivals` or `make servers`")
+    raise NotInstalledError(
+        "no SQS server for load is installed: run `make rivals` or `make servers`"
+    )
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """Celery on its SQS transport.
 
-    python -m celery -A scripts.bench.rivals.celery_app worker -P threads -c 16 …
+    python -m celery -A scripts.bench.rivals.celery_app worker -P threads -c 8 …
 
 Knobs, from Celery's "Optimizing", "Using Amazon SQS" and kombu's reference of the transport:
 
 - `-P threads`: jobs that wait for the network belong in threads (or greenlets, with which the
   transport's own event loop and its asynchronous receive are off); no copy between processes.
+  Tried and not better: prefork with one child and with four, 4 and 16 threads.
 - `worker_prefetch_multiplier`: "if you have many short tasks, and throughput is important, this
   number should be large": the transport then always asks for ten.
 - `wait_time_seconds` 20 and `polling_interval` 0: long polls alone, no pause of its own.

@@ -1,6 +1,6 @@
 """Dramatiq with dramatiq-sqs.
 
-    python -m dramatiq --processes 1 --threads 16 scripts.bench.rivals.dramatiq_app
+    python -m dramatiq --processes 1 --threads 8 scripts.bench.rivals.dramatiq_app
 
 Knobs, from Dramatiq's "Advanced Topics" and the READMEs: threads for jobs that wait for the
 network, processes for more cores; a prefetch of ten (`dramatiq_queue_prefetch`; the most that the

@@ -5,8 +5,8 @@
 Knobs, from taskiq's worker reference and the broker's README: ten messages a receive
 (`max_number_of_messages`), long polls, `--max-async-tasks` for how many run at once, a prefetch
 of as many again so that none waits for a receive, `--ack-type when_executed` (deleted after the
-work; there is no result to save), `--no-parse` (no pydantic pass over the arguments). aiobotocore
-and aiohttp as the clients, one of each for the process.
+work; there is no result to save), `--no-parse` (no pydantic pass over the arguments), uvloop (its
+extra `uv`). aiobotocore and aiohttp as the clients, one of each for the process.
 
 It deletes messages one by one, and cuts its long polls into ones of a second.
 """

@@ -12,8 +12,8 @@ from botocore.config import Config
 
 from scripts.bench.rivals.event import event
 
-THREADS: Final = int(os.environ.get("BENCH_THREADS", "16"))
-"""More threads than this ran no more jobs a second: one interpreter lock is what they share."""
+THREADS: Final = int(os.environ.get("BENCH_THREADS", "8"))
+"""Of this process."""
 
 # A boto3 client may be used from many threads, and so may a urllib3 pool (boto3's guide,
 # "Multithreading"; urllib3's, "Advanced usage"): a kept connection for each thread.
