@@ -34,7 +34,10 @@ PARTS: Final = (
         quick_runs=9,
         quick={"seconds": (3.0, 10.0), "pipeline_seconds": (3.0,), "voices_hz": (95.0, 200.0)},
     ),
-    Part("start", "from the command to ready, and what is imported", 7, quick_runs=3),
+    Part(
+        "start", "from the command to ready, and what is imported", 7, quick_runs=3,
+        quick={"imports": False},
+    ),
     Part(
         "throughput", "the I/O process on empty jobs, against a bare loop of the same calls", 7,
         quick_runs=3, quick={"jobs": 400},

@@ -39,7 +39,7 @@ BARE_CODE: Final = (
 OWN: Final = frozenset(("worker", "analysis", "scripts"))
 
 
-def measure(runs: int) -> list[Figure]:
+def measure(runs: int, *, imports: bool = True) -> list[Figure]:
     """Start the worker cold, then warm, and the bare imports, in each round; then the imports."""
     took: dict[str, list[float]] = defaultdict(list)
     resident: list[float] = []
@@ -61,7 +61,7 @@ def measure(runs: int) -> list[Figure]:
         Figure.ratio(PART, "to ready, warm / bare imports", took["warm"], took["bare"]),
         Figure.of(PART, "I/O process when ready, resident", "MB", resident, IO_MB_BOUND),
     ]
-    return figures + _import_figures(runs)
+    return figures + (_import_figures(runs) if imports else [])
 
 
 def _environment(folder: Path) -> dict[str, str]:
