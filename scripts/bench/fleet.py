@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections import defaultdict
@@ -196,6 +197,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=list(SYSTEMS), default=[])
     parser.add_argument("--json", action="store_true", help="the figures as JSON on stdout")
     options = parser.parse_args()
+    # So that whoever ends this ends the servers and workers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         figures = measure(
             options.runs,
