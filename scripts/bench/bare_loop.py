@@ -3,8 +3,8 @@
     python -m scripts.bench.bare_loop
 
 aiobotocore and httpx as their documentation shows them, and nothing of what makes a worker safe: no
-lease, no retries, no time limits, no signature, no metrics, no second process. Where it works is in the environment: `BENCH_SQS`,
-`BENCH_QUEUE_URL`.
+lease, no retries, no time limits, no signature, no metrics, no second process. Where it works is
+in the environment: `BENCH_SQS`, `BENCH_QUEUE_URL`.
 """
 
 from __future__ import annotations
