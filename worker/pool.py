@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 from pebble import ProcessExpired, ProcessPool
+from pebble.common.types import CONSTS
 
 from worker import child
 from worker.failures import ErrorCode, JobFailure
@@ -40,6 +41,10 @@ WARM_UP_TIMEOUT_S: Final = 180
 
 DEATH_NEWS_S: Final = 1.0
 """How long pebble may take to tell of a death that the kernel has already told."""
+
+POOL_LOOK_S: Final = 0.25
+"""How often each of pebble's two threads a pool wakes up to look. By itself it is 0.1 s, which is
+most of what an idle worker costs; deaths are told by the kernel here, and limits kept by us."""
 
 START_ATTEMPTS: Final = 3
 RESTART_PAUSE_S: Final = 1.0
@@ -57,6 +62,9 @@ THREAD_LIMITS: Final = (
 _MAIN_MODULE: Final = threading.Lock()
 
 log = get_logger()
+
+
+CONSTS.sleep_unit = POOL_LOOK_S
 
 
 def limit_threads() -> None:

@@ -1,6 +1,7 @@
-"""Serves one S3 object to whoever asks for any, so that S3 is not what a load test measures.
+"""Serves S3 objects to whoever asks for them, so that S3 is not what a load test measures.
 
-    python -m scripts.bench.object_server BYTES
+    python -m scripts.bench.object_server BYTES     one object of that size, whatever is asked for
+    python -m scripts.bench.object_server FOLDER    the folder's files, by the last part of the key
 
 The local stacks serve SQS and S3 from one interpreter, and a GetObject costs them more than a
 whole job costs a worker.
@@ -10,10 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from scripts.bench.http_stream import Connection, Request, response, serve
 from scripts.bench.server_process import started
@@ -23,33 +25,69 @@ KEY: Final = "line.wav"
 OBJECT_BYTES: Final = 16 * 1024
 """One second of 16-bit speech at 8 kHz: the cost of a fetch counts, and not that of its bytes."""
 
+_HEADERS: Final = (
+    b"Content-Type: binary/octet-stream\r\nAccept-Ranges: bytes\r\n"
+    b"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nx-amz-request-id: bench\r\n"
+)
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object, with both answers that it can be asked for."""
+
+    etag: bytes
+    found: bytes
+    unchanged: bytes
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        """Make the answers once."""
+        etag = b'"' + hashlib.md5(body, usedforsecurity=False).hexdigest().encode() + b'"'
+        headers = b"ETag: " + etag + b"\r\n" + _HEADERS
+        return cls(
+            etag,
+            response(b"200 OK", body, headers),
+            response(b"304 Not Modified", b"", headers),
+        )
+
 
 class ObjectServer:
-    """Answers each GET with the same bytes, and the headers that the SDKs read."""
+    """Answers each GET with an object, or that it is unchanged, with the headers SDKs read.
 
-    def __init__(self, size: int) -> None:
-        body = bytes(index % 251 for index in range(size))
-        etag = hashlib.md5(body, usedforsecurity=False).hexdigest().encode()
-        self._found = response(
-            b"200 OK",
-            body,
-            b'ETag: "' + etag + b'"\r\nContent-Type: audio/wav\r\nAccept-Ranges: bytes\r\n'
-            b"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nx-amz-request-id: bench\r\n",
-        )
+    Parameters
+    ----------
+    objects
+        By name; the one under the empty name stands for every name that is not there.
+    """
+
+    def __init__(self, objects: Mapping[str, bytes]) -> None:
+        self._objects = {name: StoredObject.of(body) for name, body in objects.items()}
 
     def answer(self, request: Request, connection: Connection) -> bytes:
         """Answer one request."""
-        if request.method == b"GET":
-            return self._found
-        return response(b"405 Method Not Allowed")
+        if request.method != b"GET":
+            return response(b"405 Method Not Allowed")
+        name = request.target.partition(b"?")[0].rpartition(b"/")[2].decode()
+        stored = self._objects.get(name) or self._objects.get("")
+        if stored is None:
+            return response(b"404 Not Found")
+        asked = request.header(b"if-none-match")
+        return stored.unchanged if asked == stored.etag else stored.found
 
 
 @contextmanager
-def running(folder: Path, size: int = OBJECT_BYTES) -> Iterator[str]:
+def running(folder: Path, what: int | Path = OBJECT_BYTES) -> Iterator[str]:
     """Start the server in a process of its own; gives its address, and ends it with the block."""
-    with started("scripts.bench.object_server", folder, [str(size)]) as address:
+    with started("scripts.bench.object_server", folder, [str(what)]) as address:
         yield address
 
 
+def objects(what: str) -> dict[str, bytes]:
+    """Read what the command line names: a size, or a folder."""
+    if what.isdecimal():
+        return {"": bytes(index % 251 for index in range(int(what)))}
+    return {path.name: path.read_bytes() for path in sorted(Path(what).iterdir())}
+
+
 if __name__ == "__main__":
-    serve(ObjectServer(int(sys.argv[1])).answer)
+    serve(ObjectServer(objects(sys.argv[1])).answer)
