@@ -16,6 +16,10 @@ _PATH_HOST: Final = re.compile(_S3_HOST)
 _VIRTUAL_HOST: Final = re.compile(rf"(?P<bucket>[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9])\.{_S3_HOST}")
 
 
+_SIGNED: Final = re.compile(r"\?(?=[^?]*(?:X-Amz-|AWSAccessKeyId=))", re.IGNORECASE)
+"""Where a presigned URL's query begins, in a form that has no query of its own."""
+
+
 class LocationError(ValueError):
     """The text names no S3 object."""
 
@@ -53,7 +57,7 @@ class S3Location:
         """
         scheme = text.partition("://")[0].lower() if "://" in text else ""
         if scheme == "s3":
-            bucket, _, key = text[len("s3://") :].partition("/")
+            bucket, _, key = _unsigned(text)[len("s3://") :].partition("/")
         elif scheme in ("https", "http"):
             bucket, key = _from_url(text, endpoint_url)
         elif scheme:
@@ -66,8 +70,13 @@ class S3Location:
                 "send s3://bucket/key"
             )
         else:
-            bucket, key = default_bucket, text.removeprefix("/")
+            bucket, key = default_bucket, _unsigned(text).removeprefix("/")
         return _checked(bucket, key, text)
+
+
+def _unsigned(text: str) -> str:
+    """Drop a signature that was copied along; any other `?` is a part of the key."""
+    return _SIGNED.split(text, maxsplit=1)[0]
 
 
 def _from_url(text: str, endpoint_url: str | None) -> tuple[str, str]:

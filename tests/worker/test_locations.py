@@ -42,6 +42,10 @@ KOREAN = "수업 3/민준의 녹음 (1).webm"
         ("https://references.s3.amazonaws.com/민준.wav", None, "민준.wav"),
         ("https://references.s3.amazonaws.com/a/b?X-Amz-Signature=secret", None, "a/b"),
         ("https://references.s3.amazonaws.com/a/../b", None, "a/../b"),
+        ("s3://references/a/b?X-Amz-Algorithm=x&X-Amz-Signature=secret", None, "a/b"),
+        ("s3://references/a/b?AWSAccessKeyId=x&Signature=secret", None, "a/b"),
+        ("a/b?X-Amz-Signature=secret", "default-bucket", "a/b"),
+        ("s3://references/who?/me?.wav", None, "who?/me?.wav"),
     ],
 )
 def test_every_form_is_read(text: str, bucket: str | None, key: str) -> None:
