@@ -3,8 +3,8 @@
 A permit is reserved before a receive, for exactly the messages asked for, so that concurrent
 polls never overshoot. It is given back when its job is scored.
 
-One job may wait for each slot, downloaded. Where jobs take next to no time, more may, for as much
-work as a slot does in `READ_AHEAD_S`: a receive then brings many messages, and costs as much.
+One job may wait for each slot, downloaded. Where jobs are short, more may, for as much work as a
+slot does in `READ_AHEAD_S`: a receive then brings many messages, and costs no more than for one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from typing import Final
 READ_AHEAD_PER_SLOT: Final = 1
 """Jobs that may wait, downloaded, for each analysis slot, so that a slot is never idle."""
 
-READ_AHEAD_S: Final = 0.1
-"""Work that may wait for each slot where that is more than one job."""
+SHORT_JOB_S: Final = 0.05
+"""What holds its slot for less than this is short: receives would cost as much as the jobs."""
+
+READ_AHEAD_S: Final = 0.2
+"""Short jobs that may wait for each slot, by the time that they will take."""
 
 MAX_READ_AHEAD: Final = 20
 """Jobs that may wait in all, where there are fewer slots: two full receives."""
@@ -26,8 +29,8 @@ MAX_READ_AHEAD: Final = 20
 BACKLOG_HOLD_S: Final = 1.0
 """How long a higher queue that has just filled a receive is given to fill the next."""
 
-FORGETTING: Final = 0.1
-"""The share of a shorter job in the time that jobs are taken to need; a longer one counts whole."""
+FORGETTING: Final = 0.2
+"""The share of the last job in the time that jobs are taken to need."""
 
 
 @dataclass
@@ -86,16 +89,14 @@ class Intake:
 
     def slot_was_held(self, seconds: float) -> None:
         """Take note of how long a job held its slot."""
-        known = self._job_s
-        self._job_s = (
-            seconds if known is None or seconds > known else known + FORGETTING * (seconds - known)
-        )
+        known = seconds if self._job_s is None else self._job_s
+        self._job_s = known + FORGETTING * (seconds - known)
         self._fit()
 
     def _fit(self) -> None:
         """Size the read-ahead to the jobs."""
         ahead = self._slots * READ_AHEAD_PER_SLOT
-        if self._job_s is not None:
+        if self._job_s is not None and self._job_s < SHORT_JOB_S:
             wanted = self._slots * READ_AHEAD_S / max(self._job_s, READ_AHEAD_S / MAX_READ_AHEAD)
             ahead = max(ahead, min(round(wanted), MAX_READ_AHEAD))
         # Never fewer than there are queues, or the idle polls of some would keep out the others.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from worker.intake import MAX_READ_AHEAD, READ_AHEAD_PER_SLOT, READ_AHEAD_S, Intake
+from worker.intake import MAX_READ_AHEAD, READ_AHEAD_PER_SLOT, SHORT_JOB_S, Intake
 
 
 async def waiting(intake: Intake, rank: int, most: int = 10) -> asyncio.Task[int]:
@@ -166,7 +166,7 @@ async def test_a_receive_waits_until_half_of_the_read_ahead_is_used_up() -> None
 def test_one_job_waits_for_each_slot_where_jobs_take_their_time() -> None:
     intake = Intake(4)
     for _ in range(100):
-        intake.slot_was_held(READ_AHEAD_S)
+        intake.slot_was_held(SHORT_JOB_S)
     assert intake.capacity == 8
 
 
