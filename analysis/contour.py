@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -132,7 +131,7 @@ class PitchContour:
 
 
 def _read_entry(index: int, entry: Any) -> tuple[float, float]:
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, dict):
         raise _invalid(f"entry {index} must be an object with time and hz, not {_kind(entry)}")
     for key in ("time", "hz"):
         if key not in entry:

@@ -237,12 +237,12 @@ def _word(interval: Interval, text: str, marks: Sequence[Interval], origin: floa
             # "spn" (a word unknown to the aligner) or another alphabet: the dictionary knows more.
             return ReferenceWord(text, start, end)
         # Phones that reach over the word's edge, as rounded boundaries do, end at it.
-        edges = np.linspace(
-            max(mark.start, interval.start), min(mark.end, interval.end), len(phones) + 1
-        )
+        edges = [max(mark.start, interval.start), min(mark.end, interval.end)]
+        if len(phones) > 1:
+            edges = list(map(float, np.linspace(*edges, len(phones) + 1)))
         timed += [
             ReferencePhone(phone, stress, _clip_time(left, origin), _clip_time(right, origin))
-            for (phone, stress), (left, right) in zip(phones, pairwise(edges.tolist()), strict=True)
+            for (phone, stress), (left, right) in zip(phones, pairwise(edges), strict=True)
         ]
     said = tuple(write_arpabet(phone.phone, phone.stress) for phone in timed)
     return ReferenceWord(text, start, end, tuple(timed), said or None)
