@@ -237,9 +237,12 @@ def _word(interval: Interval, text: str, marks: Sequence[Interval], origin: floa
             # "spn" (a word unknown to the aligner) or another alphabet: the dictionary knows more.
             return ReferenceWord(text, start, end)
         # Phones that reach over the word's edge, as rounded boundaries do, end at it.
-        edges = [max(mark.start, interval.start), min(mark.end, interval.end)]
-        if len(phones) > 1:
-            edges = list(map(float, np.linspace(*edges, len(phones) + 1)))
+        begin, stop = max(mark.start, interval.start), min(mark.end, interval.end)
+        edges = (
+            [begin, stop]
+            if len(phones) == 1
+            else np.linspace(begin, stop, len(phones) + 1).tolist()
+        )
         timed += [
             ReferencePhone(phone, stress, _clip_time(left, origin), _clip_time(right, origin))
             for (phone, stress), (left, right) in zip(phones, pairwise(edges), strict=True)
