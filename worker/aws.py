@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 import aiobotocore
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
+from botocore.utils import parse_timestamp
 
 from worker import __version__
 
@@ -68,6 +71,20 @@ def config(*, read_timeout_s: float, max_connections: int, attempts: int = 3) ->
     )
 
 
+def read_timestamp(value: str | float) -> datetime:
+    """Read a date as S3 and SQS write it: RFC 9110 in headers, ISO 8601 in bodies, Unix seconds.
+
+    The SDK's own tries every form that there is, for longer than it takes to sign the request.
+    """
+    if isinstance(value, str):
+        for read in (datetime.fromisoformat, parsedate_to_datetime):
+            with suppress(ValueError):
+                found = read(value)
+                return found if found.tzinfo else found.replace(tzinfo=UTC)
+    other: datetime = parse_timestamp(value)  # type: ignore[arg-type]  # it takes numbers too
+    return other
+
+
 @asynccontextmanager
 async def open_clients(
     *, wait_time_s: float = 20, max_connections: int = 64, session: AioSession | None = None
@@ -80,6 +97,8 @@ async def open_clients(
         The long poll; the SDK's read timeout is set above it, or it would cut every empty poll.
     """
     session = session or get_session()
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=read_timestamp)
     where = region()
     async with AsyncExitStack() as stack:
         sqs = await stack.enter_async_context(

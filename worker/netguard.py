@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -29,6 +30,8 @@ from worker.contract import MAX_URL_CHARS
 from worker.failures import ErrorCode, JobFailure
 from worker.resolver import Resolver, SystemResolver
 from worker.settings import Settings
+
+REMEMBERED_URLS: Final = 1024
 
 MAX_HOST_CHARS: Final = 253
 """The longest host name (RFC 1035, section 2.3.4, less the trailing dot)."""
@@ -179,6 +182,8 @@ class NetGuard:
         self._allow_http = allow_http or allow_private
         self._allow_private = allow_private
         self._resolve = resolver or SystemResolver()
+        # Many jobs name one URL, and each asks for it several times.
+        self._remembered = lru_cache(maxsize=REMEMBERED_URLS)(self._read)
 
     @classmethod
     def from_settings(cls, settings: Settings, resolver: Resolver | None = None) -> NetGuard:
@@ -199,6 +204,9 @@ class NetGuard:
         JobFailure
             `url_refused`, naming what is wrong; never the path or the query, where tokens stand.
         """
+        return self._remembered(url)
+
+    def _read(self, url: str) -> Target:
         if len(url) > MAX_URL_CHARS:
             raise _refused(f"it has {len(url)} characters, over {MAX_URL_CHARS}")
         if _UNSAFE_IN_URL.search(url):
