@@ -94,11 +94,11 @@ soak: $(INSTALLED) .venv-localstack/.installed ## Send 20,000 empty jobs through
 	$(BIN)/python -m scripts.soak $(SOAK_ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Measure cost, start, load and memory on this machine, into docs/benchmarks.md
+bench: $(INSTALLED) servers rivals ## Measure cost, start, load and memory on this machine, into docs/benchmarks.md
 	@$(BIN)/python -m scripts.bench $(BENCH_ARGS)
 
 .PHONY: bench-quick
-bench-quick: $(INSTALLED) ## Measure a few ratios shortly, and print what moved since they were recorded
+bench-quick: $(INSTALLED) .venv-localstack/.installed ## Measure a few ratios shortly, and print what moved since they were recorded
 	@$(BIN)/python -m scripts.bench --quick $(BENCH_ARGS)
 
 # --- what the fleet is compared with, in environments of its own
