@@ -63,7 +63,7 @@ requirements: $(INSTALLED) ## Compile the hashed requirements from pyproject.tom
 
 .PHONY: clean
 clean: ## Remove what can be made again
-	rm -rf $(VENV) .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* scripts/bench/rivals/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # --- servers for load and faults, each in an environment of its own

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -94,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--record", action="store_true", help="keep the ratios")
     parser.add_argument("--page", type=Path, help=f"write into this page too, as {PAGE.name}")
     options = parser.parse_args(arguments)
+    # Else a time limit's SIGTERM would leave the servers of a part running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         parts = chosen(options.parts, quick=options.quick)
     except ValueError as error:
