@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from analysis.insertion import Insertion
 
 Profile = Literal["accurate", "fast"]
 WordStatus = Literal["ok", "mispronounced", "omitted"]
@@ -41,7 +44,8 @@ class Assessment:
     """The line as a whole; scores 0–100, None where nothing can be said.
 
     `total` is the fitted blend of pronunciation, fluency and prosody that is the overall score
-    when the reference is text alone, and `weights` are its shares.
+    when the reference is text alone, and `weights` are its shares. `insertions` is other speech
+    between the words; only the network hears it.
     """
 
     words: tuple[WordAssessment, ...]
@@ -53,3 +57,4 @@ class Assessment:
     speech: Speech
     engine: dict[str, str]
     weights: dict[str, float] = field(default_factory=dict)
+    insertions: tuple[Insertion, ...] = ()

@@ -108,6 +108,7 @@ def advise(evidence: Evidence) -> list[Advice]:
     # Python's sort is stable, so equal effects stay in the order of the line.
     costly.sort(key=lambda advice: -advice.effect)
     found += [advice for advice in costly if advice.effect >= MIN_EFFECT]
+    found += _insertions(evidence)
     warnings = _sound_warnings(evidence)
     if not found and not warnings and evidence.overall is not None:
         found.append(Advice("well_done"))
@@ -130,6 +131,17 @@ def _omissions(evidence: Evidence) -> Iterator[Advice]:
                 values={"words": " ".join(evidence.word(index) for index in run)},
             )
             run = []
+
+
+def _insertions(evidence: Evidence) -> Iterator[Advice]:
+    """Name what was said beside the line; it costs nothing, and comes after what does."""
+    for one in evidence.assessment.insertions:
+        span = (one.start, one.end)
+        if one.before is None:
+            yield Advice("inserted_after", span=span)
+        else:
+            values: dict[str, str | int | float] = {"word": evidence.word(one.before)}
+            yield Advice("inserted", word_index=one.before, span=span, values=values)
 
 
 def _gap(evidence: Evidence, first: int, last: int) -> tuple[float, float] | None:

@@ -245,6 +245,17 @@ class SpectrumDetail(_Model):
     """The same with the reference turned back to front: what no likeness would give."""
 
 
+class InsertionResult(_Model):
+    """Speech that does not stand in the line: a word said twice, a word too many, another voice."""
+
+    start: Seconds
+    """Seconds from the start of the recording."""
+    end: Seconds
+    """Seconds from the start of the recording."""
+    before_word_index: int | None
+    """The reference word that follows it; null after the last."""
+
+
 class FeedbackItem(_Model):
     """One thing to tell the learner."""
 
@@ -316,6 +327,8 @@ class AnalysisResult(_Model):
     """The share of each score in `overall`; they add up to 1, or are empty when it is null."""
     words: list[WordResult]
     """One for each word of the reference."""
+    insertions: list[InsertionResult] = Field(default_factory=list)
+    """Other speech between the words; no score is lowered for it."""
     pitch: PitchDetail
     """The melody against the actor's."""
     timing: TimingDetail

@@ -18,6 +18,7 @@ from analysis.assessment import (
 from analysis.calibration import HEADS, Calibration, load_calibration
 from analysis.evidence import LineEvidence, gather
 from analysis.gop import GOP_UNKNOWN_NATS, phone_scores
+from analysis.insertion import find_insertions
 from analysis.line_features import line_features
 from analysis.network import load_network
 from analysis.presence import holds_speech, line_evidence, word_features
@@ -171,6 +172,9 @@ def _told(
         speech="ok",
         engine=engine,
         weights=dict(calibration.blend),
+        insertions=find_insertions(judged.evidence.path, alignment.placed)
+        if judged.evidence is not None and judged.evidence.path is not None
+        else (),
     )
 
 

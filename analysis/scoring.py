@@ -35,6 +35,7 @@ from analysis.reference import Reference
 from analysis.result import (
     AnalysisResult,
     FluencyDetail,
+    InsertionResult,
     LoudnessDetail,
     Scores,
     SpectrumDetail,
@@ -143,6 +144,10 @@ def score(
                 _word_scores(word.index, word.score, compared),
             )
             for word in assessment.words
+        ],
+        insertions=[
+            InsertionResult(start=one.start, end=one.end, before_word_index=one.before)
+            for one in assessment.insertions
         ],
         pitch=pitch_detail(own_pitch, compared.pitch),
         timing=timing_detail(compared.timing),

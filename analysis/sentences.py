@@ -29,6 +29,14 @@ SENTENCES: Final[dict[str, dict[Language, str]]] = {
         "en": "You left out “{words}”.",
         "ko": "“{words}” 부분을 빠뜨렸어요.",
     },
+    "inserted": {
+        "en": "Before “{word}” you said something that is not in the line.",
+        "ko": "“{word}” 단어 앞에서 대사에 없는 말이 들렸어요.",
+    },
+    "inserted_after": {
+        "en": "After the last word you said something that is not in the line.",
+        "ko": "마지막 단어 뒤에 대사에 없는 말이 들렸어요.",
+    },
     "sound_replaced": {
         "en": "In “{word}”, {sound} sounded like {said}.",
         "ko": "“{word}” 단어의 {sound} 소리가 {said} 소리처럼 들렸어요.",

@@ -18,6 +18,11 @@ SILENCE: Final = len(PHONES)
 FLOOR: Final = 1e-4
 # Divides the posterior by this power of the class's prior, so that rare phones are not lost.
 PRIOR_POWER: Final = 0.8
+# What speech beside the line's words costs a frame, in nats: more than words of the line, said
+# badly, lack beside whichever phones fit best.
+EXTRA_COST: Final = 2.0
+# Shorter than any word: a breath or a smack of the lips.
+LEAST_EXTRA_FRAMES: Final = 10
 _NEVER: Final = -1e9
 
 
@@ -31,11 +36,16 @@ class Path:
     score : log likelihood of the whole path.
     presence : (W,) log likelihood lost when a word is left out and all others are kept: its
         evidence of having been said, in nats. Negative: the line fits better without it.
+    extra : (W + 1,) log likelihood won when other speech may stand before word w (last: after
+        the line): the evidence that something was inserted, in nats.
+    extra_spans : (W + 1, 2) int64, where it would stand, first frame and one past the last.
     """
 
     spans: NDArray[np.int64]
     score: float
     presence: NDArray[np.float64]
+    extra: NDArray[np.float64]
+    extra_spans: NDArray[np.int64]
 
 
 def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> Path | None:
@@ -65,9 +75,13 @@ def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> 
     score = float(forward[-1, final])
     if score <= _NEVER / 2:
         return None
-    backward = _backward(emitted, skips)
-    presence = score - _without_each(forward, emitted + backward, starts, ends)
-    return Path(_trace(step, final, states, starts, ends), score, presence)
+    onward = emitted + _backward(emitted, skips)
+    presence = score - _without_each(forward, onward, starts, ends)
+    speech = evidence[:, :SILENCE].max(axis=1) - EXTRA_COST
+    with_extra, extra_spans = _with_extra(forward, onward, speech, starts, ends)
+    return Path(
+        _trace(step, final, states, starts, ends), score, presence, with_extra - score, extra_spans
+    )
 
 
 def log_evidence(
@@ -170,6 +184,48 @@ def _without_each(
             if w:
                 without[w] = max(without[w], forward[-1, ends[w - 1]])
     return without
+
+
+def _with_extra(
+    forward: NDArray[np.float64],
+    onward: NDArray[np.float64],
+    speech: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the best path score with other speech at each gap, and that speech's frames.
+
+    `speech` is what a frame scores as any phone at all. In one pass for each gap: with S the sum
+    of `speech` so far, the best of before(t) − S(t) over the frames t at which it may begin is
+    carried along to every frame at which it may end.
+    """
+    frames = len(forward)
+    total = np.concatenate(([0.0], np.cumsum(speech)))
+    scores = np.full(len(starts) + 1, _NEVER)
+    spans = np.zeros((len(starts) + 1, 2), dtype=np.int64)
+    if frames < LEAST_EXTRA_FRAMES:
+        return scores, spans
+    for gap in range(len(starts) + 1):
+        # The path before frame t, and from frame t on; a line may begin or end with it.
+        before = np.full(frames + 1, _NEVER)
+        after = np.full(frames + 1, _NEVER)
+        if gap == 0:
+            before[1:] = forward[:, 0]
+            before[0] = 0.0
+        else:
+            before[1:] = np.maximum(forward[:, ends[gap - 1]], forward[:, ends[gap - 1] + 1])
+        if gap == len(starts):
+            after[:-1] = onward[:, -1]
+            after[-1] = 0.0
+        else:
+            after[:-1] = np.maximum(onward[:, starts[gap]], onward[:, starts[gap] - 1])
+        lead = before - total
+        best = np.maximum.accumulate(lead[: frames + 1 - LEAST_EXTRA_FRAMES])
+        joined = best + after[LEAST_EXTRA_FRAMES:] + total[LEAST_EXTRA_FRAMES:]
+        end = int(np.argmax(joined))
+        scores[gap] = joined[end]
+        spans[gap] = int(np.argmax(lead[: end + 1])), end + LEAST_EXTRA_FRAMES
+    return scores, spans
 
 
 def _trace(

@@ -7,7 +7,14 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis.phones import PHONE_INDEX, PHONES
-from analysis.trellis import SILENCE, Path, best_path, log_evidence
+from analysis.trellis import (
+    EXTRA_COST,
+    LEAST_EXTRA_FRAMES,
+    SILENCE,
+    Path,
+    best_path,
+    log_evidence,
+)
 
 FLAT = np.log(np.full(len(PHONES) + 1, 1 / (len(PHONES) + 1)))
 THE, CAT, SAT, BIG = ("DH", "AH"), ("K", "AE", "T"), ("S", "AE", "T"), ("B", "IH", "G")
@@ -73,3 +80,48 @@ def test_the_path_score_is_the_sum_of_what_it_passes() -> None:
 
 def test_fewer_frames_than_phones_have_no_path() -> None:
     assert best_path(evidence([CAT])[:2], [CAT]) is None
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_word_that_is_not_in_the_line_is_found_where_it_was_said(place: int) -> None:
+    said = [THE, CAT, SAT]
+    said.insert(place, BIG)
+    path = path_through(evidence(said), [THE, CAT, SAT])
+    assert int(path.extra.argmax()) == place
+    assert path.extra[place] > 30
+    start = 8 + 5 * sum(len(word) for word in said[:place])
+    assert path.extra_spans[place].tolist() == [start, start + 15]
+
+
+def test_a_line_said_as_it_stands_wins_nothing_by_other_speech() -> None:
+    path = path_through(evidence([THE, CAT, SAT]), [THE, CAT, SAT])
+    assert (path.extra < 0).all()
+
+
+def test_what_other_speech_wins_is_the_best_of_all_ways_to_place_it() -> None:
+    found = evidence([THE, BIG, CAT], each=4, silence=2)
+    found += np.random.default_rng(3).normal(0.0, 0.5, found.shape)
+    words = [THE, CAT]
+    speech = found[:, :SILENCE].max(axis=1) - EXTRA_COST
+    path = path_through(found, words)
+
+    def alone(frames: NDArray[np.float64], some: Sequence[Sequence[str]]) -> float:
+        if not some:
+            return float(frames[:, SILENCE].sum())
+        best = best_path(frames, some)
+        return -np.inf if best is None else best.score
+
+    for gap in range(len(words) + 1):
+        ways = [
+            alone(found[:start], words[:gap])
+            + float(speech[start:end].sum())
+            + alone(found[end:], words[gap:])
+            for start in range(len(found))
+            for end in range(start + LEAST_EXTRA_FRAMES, len(found) + 1)
+        ]
+        assert path.extra[gap] == pytest.approx(max(ways) - path.score)
+
+
+def test_a_recording_shorter_than_any_word_holds_no_other_speech() -> None:
+    path = path_through(evidence([THE], each=2, silence=1), [THE])
+    assert (path.extra < -1e6).all()

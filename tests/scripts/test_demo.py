@@ -252,7 +252,7 @@ async def test_in_a_browser_a_real_jobs_bar_moves_and_its_words_appear(
         assert steps[0] < 100
         await page.evaluate(f"location.hash = 'job={job_id}'")
         await page.until("document.querySelectorAll('.word').length === 9")
-        assert len(await page.evaluate("document.querySelector('.plot .own').outerHTML")) > 300
+        await page.until("document.querySelector('.plot .own')?.outerHTML.length > 300")
 
         await page.evaluate("location.hash = 'job=lantern-omitted'")
         await page.until("document.querySelector('#detail h2').textContent === 'lantern-omitted'")
