@@ -89,8 +89,8 @@ class Evidence:
 def advise(evidence: Evidence) -> list[Advice]:
     """Choose what to tell the learner, ordered by what it costs, at most five items.
 
-    Silence and another text are the only thing said. Warnings about the sound come last: they
-    cost nothing by themselves.
+    Silence and another text are the only thing said. Speech beside the line and warnings about
+    the sound come last: they cost nothing by themselves, and always have their place.
     """
     if evidence.assessment.speech != "ok":
         found = [Advice(evidence.assessment.speech, effect=100.0)]
@@ -108,11 +108,10 @@ def advise(evidence: Evidence) -> list[Advice]:
     # Python's sort is stable, so equal effects stay in the order of the line.
     costly.sort(key=lambda advice: -advice.effect)
     found += [advice for advice in costly if advice.effect >= MIN_EFFECT]
-    found += _insertions(evidence)
-    warnings = _sound_warnings(evidence)
-    if not found and not warnings and evidence.overall is not None:
+    notes = [*_insertion(evidence), *_sound_warnings(evidence)]
+    if not found and not notes and evidence.overall is not None:
         found.append(Advice("well_done"))
-    return [*found[: MAX_ITEMS - len(warnings)], *warnings][:MAX_ITEMS]
+    return [*found[: MAX_ITEMS - len(notes)], *notes][:MAX_ITEMS]
 
 
 def _omissions(evidence: Evidence) -> Iterator[Advice]:
@@ -133,15 +132,18 @@ def _omissions(evidence: Evidence) -> Iterator[Advice]:
             run = []
 
 
-def _insertions(evidence: Evidence) -> Iterator[Advice]:
-    """Name what was said beside the line; it costs nothing, and comes after what does."""
-    for one in evidence.assessment.insertions:
-        span = (one.start, one.end)
-        if one.before is None:
-            yield Advice("inserted_after", span=span)
-        else:
-            values: dict[str, str | int | float] = {"word": evidence.word(one.before)}
-            yield Advice("inserted", word_index=one.before, span=span, values=values)
+def _insertion(evidence: Evidence) -> Iterator[Advice]:
+    """Name the longest stretch that was said beside the line."""
+    found = evidence.assessment.insertions
+    if not found:
+        return
+    longest = max(found, key=lambda one: one.end - one.start)
+    span = (longest.start, longest.end)
+    if longest.before is None:
+        yield Advice("inserted_after", span=span)
+    else:
+        values: dict[str, str | int | float] = {"word": evidence.word(longest.before)}
+        yield Advice("inserted", word_index=longest.before, span=span, values=values)
 
 
 def _gap(evidence: Evidence, first: int, last: int) -> tuple[float, float] | None:

@@ -93,6 +93,8 @@ def test_words_after_the_last_have_no_word_behind_them() -> None:
         said("lantern"),
     )
     assert result.insertions[-1].before_word_index is None
+    assert codes(result)[-1] == "inserted_after"
+    assert len(codes(result)) <= 5
 
 
 def test_a_line_scores_the_same_words_with_and_without_an_insertion() -> None:
