@@ -3,8 +3,8 @@
     python -m scripts.bench.object_server BYTES     one object of that size, whatever is asked for
     python -m scripts.bench.object_server FOLDER    the folder's files, by the last part of the key
 
-The local stacks serve SQS and S3 from one interpreter, and a GetObject costs them more than a
-whole job costs a worker.
+The local stacks serve SQS and S3 from one interpreter: each GetObject would take its time from the
+queue that is measured.
 """
 
 from __future__ import annotations
