@@ -23,17 +23,17 @@ TASKS: Final = 20
 MESSAGE: Final = Letter('{"job_id":"ceiling"}')
 
 
-def in_tens(address: str, messages: int) -> float:
+def in_tens(address: str, messages: int, *, tasks: int = TASKS) -> float:
     """Messages received and deleted a second, ten a call: two calls for ten messages."""
-    return asyncio.run(_drained(address, messages, bench_queue.BATCH))
+    return asyncio.run(_drained(address, messages, bench_queue.BATCH, tasks))
 
 
-def one_by_one(address: str, messages: int) -> float:
+def one_by_one(address: str, messages: int, *, tasks: int = TASKS) -> float:
     """Messages received and deleted a second, one a call: two calls for each message."""
-    return asyncio.run(_drained(address, messages, 1))
+    return asyncio.run(_drained(address, messages, 1, tasks))
 
 
-async def _drained(address: str, messages: int, batch: int) -> float:
+async def _drained(address: str, messages: int, batch: int, tasks: int) -> float:
     with bench_queue.made(address, f"ceiling-{batch}") as queue:
         queue.fill([MESSAGE] * messages)
         async with get_session().create_client(
@@ -42,12 +42,12 @@ async def _drained(address: str, messages: int, batch: int) -> float:
             region_name="us-east-1",
             aws_access_key_id="local",
             aws_secret_access_key="local",  # noqa: S106  the server asks for some key
-            config=AioConfig(max_pool_connections=TASKS),
+            config=AioConfig(max_pool_connections=tasks),
         ) as sqs:
             began = time.perf_counter()
-            taken = await asyncio.gather(*(_drain(sqs, queue.url, batch) for _ in range(TASKS)))
+            taken = await asyncio.gather(*(_drain(sqs, queue.url, batch) for _ in range(tasks)))
             took_s = time.perf_counter() - began
-    if sum(taken) != messages:
+    if sum(taken) < messages:
         raise RuntimeError(f"{sum(taken)} of {messages} messages came out of the server")
     return messages / took_s
 
