@@ -38,15 +38,16 @@ def find_insertions(path: Path, words: Sequence[AlignedWord]) -> tuple[Insertion
     path : the line's best path, with what it would win by other speech at each gap.
     words : the words that the path was found for.
     """
-    gaps = [gap for gap in range(len(words) + 1) if path.extra[gap] >= LEAST_GAIN_NATS]
+    gains, spans = path.extra, path.extra_spans
+    gaps = [gap for gap in range(len(words) + 1) if gains[gap] >= LEAST_GAIN_NATS]
     taken: list[int] = []
     # One stretch may fit on either side of a short word: it counts where it wins most.
-    for gap in sorted(gaps, key=lambda gap: -path.extra[gap]):
-        start, end = path.extra_spans[gap]
-        if all(end <= path.extra_spans[one, 0] or path.extra_spans[one, 1] <= start
+    for gap in sorted(gaps, key=lambda gap: -gains[gap]):
+        start, end = spans[gap]
+        if all(end <= spans[one, 0] or spans[one, 1] <= start
                for one in taken):  # fmt: skip
             taken.append(gap)
-    seconds = path_seconds(path.extra_spans).astype(float).round(3)
+    seconds = path_seconds(spans).astype(float).round(3)
     return tuple(
         Insertion(
             start=float(seconds[gap, 0]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,25 +28,66 @@ _NEVER: Final = -1e9
 
 
 @dataclass(frozen=True, eq=False)
+class _Search:
+    """What a search for the best path leaves behind: all that its evidence is worked out from."""
+
+    evidence: NDArray[np.float64]
+    emitted: NDArray[np.float64]
+    forward: NDArray[np.float64]
+    skips: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @cached_property
+    def onward(self) -> NDArray[np.float64]:
+        """The best score from each frame and state to the end, that frame included."""
+        return self.emitted + _backward(self.emitted, self.skips)
+
+
+@dataclass(frozen=True, eq=False)
 class Path:
     """The best path of a line.
+
+    What it says beside `spans` and `score` is worked out when it is asked for: where words are
+    only placed, nobody does.
 
     Attributes
     ----------
     spans : (P, 2) int64, first frame and one past the last frame of each phone.
     score : log likelihood of the whole path.
-    presence : (W,) log likelihood lost when a word is left out and all others are kept: its
-        evidence of having been said, in nats. Negative: the line fits better without it.
-    extra : (W + 1,) log likelihood won when other speech may stand before word w (last: after
-        the line): the evidence that something was inserted, in nats.
-    extra_spans : (W + 1, 2) int64, where it would stand, first frame and one past the last.
     """
 
     spans: NDArray[np.int64]
     score: float
-    presence: NDArray[np.float64]
-    extra: NDArray[np.float64]
-    extra_spans: NDArray[np.int64]
+    _search: _Search = field(repr=False)
+
+    @cached_property
+    def presence(self) -> NDArray[np.float64]:
+        """(W,) log likelihood lost when a word is left out and all others are kept.
+
+        Its evidence of having been said, in nats. Negative: the line fits better without it.
+        """
+        found = self._search
+        return self.score - _without_each(found.forward, found.onward, found.starts, found.ends)
+
+    @property
+    def extra(self) -> NDArray[np.float64]:
+        """(W + 1,) log likelihood won when other speech may stand before word w (last: at the end).
+
+        The evidence that something was inserted, in nats.
+        """
+        return self._with_extra[0] - self.score
+
+    @property
+    def extra_spans(self) -> NDArray[np.int64]:
+        """(W + 1, 2) where that speech would stand, first frame and one past the last."""
+        return self._with_extra[1]
+
+    @cached_property
+    def _with_extra(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        found = self._search
+        speech = found.evidence[:, :SILENCE].max(axis=1) - EXTRA_COST
+        return _with_extra(found.forward, found.onward, speech, found.starts, found.ends)
 
 
 def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> Path | None:
@@ -75,13 +117,8 @@ def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> 
     score = float(forward[-1, final])
     if score <= _NEVER / 2:
         return None
-    onward = emitted + _backward(emitted, skips)
-    presence = score - _without_each(forward, onward, starts, ends)
-    speech = evidence[:, :SILENCE].max(axis=1) - EXTRA_COST
-    with_extra, extra_spans = _with_extra(forward, onward, speech, starts, ends)
-    return Path(
-        _trace(step, final, states, starts, ends), score, presence, with_extra - score, extra_spans
-    )
+    search = _Search(evidence, emitted, forward, skips, starts, ends)
+    return Path(_trace(step, final, states, starts, ends), score, search)
 
 
 def log_evidence(

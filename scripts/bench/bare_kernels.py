@@ -92,7 +92,10 @@ class BareKernels:
             time_step=STEP_S, pitch_floor=self.floor_hz, pitch_ceiling=self.ceiling_hz
         )
         judgement = self.network.judge(mel, self.rows)
-        return best_path(log_evidence(judgement.posteriors, self.log_priors), self.pronunciations)
+        path = best_path(log_evidence(judgement.posteriors, self.log_priors), self.pronunciations)
+        if path is not None:  # which words were said, and what beside them
+            _ = path.presence, path.extra_spans
+        return path
 
 
 def _first_pass(sound: Any) -> NDArray[np.float64]:
