@@ -19,6 +19,7 @@ from scripts import local_servers
 from scripts.bench import bench_queue, load_inbox
 from scripts.bench.figure import Figure, interleaved
 from scripts.bench.load_inbox import InboxClient
+from scripts.bench.real_worker import cpu_s
 from scripts.bench.server_process import ROOT
 from scripts.bench.systems import SECRET, Letter
 from scripts.chaos.fleet import worker_environment
@@ -89,12 +90,12 @@ def _pace(name: str, place: _Place, jobs: int) -> Pace:
         ) as system:  # fmt: skip
             process = psutil.Process(system.pid)
             before = place.inbox.wait_for(UNCOUNTED, timeout_s=TIMEOUT_S)
-            cpu_before = _cpu_s(process)
+            cpu_before = cpu_s([process])
             after = place.inbox.wait_for(jobs, timeout_s=TIMEOUT_S)
-            cpu_s = _cpu_s(process) - cpu_before
+            used_s = cpu_s([process]) - cpu_before
             queue.wait_until_empty()
     counted = after.jobs - before.jobs
-    return Pace(1000.0 * cpu_s / counted, counted / (after.took_s - before.took_s))
+    return Pace(1000.0 * used_s / counted, counted / (after.took_s - before.took_s))
 
 
 def _program(name: str, sqs: str, queue_url: str) -> tuple[list[str], Mapping[str, str]]:
@@ -118,11 +119,6 @@ def _program(name: str, sqs: str, queue_url: str) -> tuple[list[str], Mapping[st
         "BENCH_SQS": sqs,
         "BENCH_QUEUE_URL": queue_url,
     }
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _letter(number: int, webhook: str) -> Letter:

@@ -45,18 +45,22 @@ def test_a_group_is_worked_on_in_order_and_one_at_a_time_while_others_run(
 
 
 def test_a_failure_holds_its_group_until_it_is_settled_and_no_other(
-    account: Account, launch: Launch, inbox: Inbox
+    account: Account, launch: Launch, inbox: Inbox, tmp_path: Path
 ) -> None:
     queue = account.queue(fifo=True, max_receives=2)
     launch(queue.url, concurrency=2)
-    failing = Script(inbox, "failing", "raise on purpose")
+    gate = tmp_path / "gate"
+    failing = Script(inbox, "failing", f"await {gate}", "raise on purpose")
     behind, beside = Script(inbox, "behind"), Script(inbox, "beside")
     failing.send(queue, group="a")
     behind.send(queue, group="a")
     beside.send(queue, group="b")
-    for script in (behind, beside):
-        inbox.wait(script.job_id)
-    assert order_of(inbox, [behind, failing, beside])[-2:] == [failing, behind]
+    inbox.wait(beside.job_id)
+    assert inbox.of(failing.job_id) == inbox.of(behind.job_id) == []
+    gate.touch()
+    inbox.wait(behind.job_id)
+    scripts = [beside, failing, behind]
+    assert order_of(inbox, scripts) == scripts
     (letter,) = queue.dead_letters()
     assert letter.code == "retries_exhausted"
     assert letter.attributes["receive_count"] == "2"

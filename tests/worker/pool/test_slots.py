@@ -21,6 +21,7 @@ from tests.worker.pool.watching import (
     restarts,
     until,
 )
+from worker.analysis_process import AnalysisProcess
 from worker.metrics import Metrics
 
 
@@ -61,13 +62,12 @@ async def test_a_process_that_cannot_be_made_leaves_room_for_the_next_try(
     make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = await make_pool()
-    real = worker.pool.AnalysisProcess
     refusals = iter([OSError(24, "too many open files")])
 
-    def make(warm_ups: Sequence[Callable[[], None]]) -> worker.pool.AnalysisProcess:
+    def make(warm_ups: Sequence[Callable[[], None]]) -> AnalysisProcess:
         for refusal in refusals:
             raise refusal
-        return real(warm_ups)
+        return AnalysisProcess(warm_ups)
 
     monkeypatch.setattr(worker.pool, "AnalysisProcess", make)
     os.kill(pool.pids[0], signal.SIGKILL)
