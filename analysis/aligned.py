@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from analysis.network import Heard
+    from analysis.trellis import Path
 
 # PocketSphinx, and the network that it taught, put a border before the change that is heard:
 # 17 and 24 ms (medians over the words of the test fixtures, whose times are the synthesiser's).
@@ -37,6 +41,14 @@ class AlignedWord:
     phones: tuple[AlignedPhone, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """What the network heard while it placed a line, and the path it found."""
+
+    heard: Heard
+    path: Path
+
+
 @dataclass(frozen=True)
 class Alignment:
     """The reference on the recording: one entry a reference word, None where not placed.
@@ -46,11 +58,13 @@ class Alignment:
     words : one for each word of the reference, in its order.
     method : what placed them: ``network``, ``pocketsphinx`` or ``none``.
     note : what was out of the ordinary, in a sentence; None when nothing was.
+    hearing : of the network, when it placed the line: whoever scores it need not listen again.
     """
 
     words: tuple[AlignedWord | None, ...]
     method: str
     note: str | None = None
+    hearing: Hearing | None = field(default=None, repr=False, compare=False)
 
     @property
     def placed(self) -> tuple[AlignedWord, ...]:

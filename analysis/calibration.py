@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CALIBRATION_PATH: Final = Path(__file__).parent / "data" / "calibration.json"
 # The experts' names of what a line is scored on, in the network's order.
 LINE_SCORES: Final = ("accuracy", "fluency", "prosodic", "total")
+# What the network's heads are made of: its hearing adds how well the line's path fits, and its own
+# scores of the line.
+NETWORK_FEATURES: Final = (*NAMES, "path_fit", *LINE_SCORES)
 # Those that have a head of their own; the total is a blend of them.
 HEADS: Final = LINE_SCORES[:3]
 
@@ -54,10 +57,10 @@ class Detector:
     bias: float
     threshold: float
 
-    def probability(self, features: NDArray[np.float64]) -> float:
-        """Return the probability of what is detected."""
+    def flags(self, features: NDArray[np.float64]) -> bool:
+        """Return whether what is detected is more probable than the threshold."""
         z = float(np.clip(self.bias + features @ self.weights, -50.0, 50.0))
-        return 1.0 / (1.0 + math.exp(-z))
+        return 1.0 / (1.0 + math.exp(-z)) > self.threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,7 @@ def load_calibration(path: Path = CALIBRATION_PATH) -> Calibration:
 
 def _head(stored: dict[str, Any]) -> LineHead:
     names = stored["features"]
-    order = [names.index(name) for name in (*NAMES, *LINE_SCORES) if name in names]
+    order = [names.index(name) for name in NETWORK_FEATURES if name in names]
     if len(order) != len(names):
         raise ValueError(f"calibration.json names features this version does not make: {names}")
     return LineHead(

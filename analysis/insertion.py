@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from analysis.network_alignment import path_seconds
+from analysis.segments import path_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

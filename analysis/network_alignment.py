@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.aligned import AlignedPhone
+from analysis.aligned import AlignedPhone, Hearing
 from analysis.calibration import load_calibration
 from analysis.network import load_network
-from analysis.segments import ALIGNER_LAG_S, NET_FRAME_S
+from analysis.segments import path_seconds
 from analysis.trellis import best_path, log_evidence
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _MARGIN_FRAMES: Final = 3
 
 def place_by_network(
     recording: Recording, known: Sequence[Pronunciation]
-) -> list[tuple[AlignedPhone, ...]] | None:
+) -> tuple[list[tuple[AlignedPhone, ...]], Hearing] | None:
     """Place words by the best path of their phones through the network's posteriors.
 
     Returns None without the network, or when there is less sound than phones. Of a word with
@@ -34,8 +34,8 @@ def place_by_network(
     network = load_network()
     if network is None:
         return None
-    posteriors = network.listen(recording.log_mel)
-    evidence = log_evidence(posteriors, load_calibration().log_priors)
+    heard = network.listen(recording.log_mel)
+    evidence = log_evidence(heard.posteriors, load_calibration().log_priors)
     chosen = [word.variants[0] for word in known]
     path = best_path(evidence, chosen)
     if path is None:
@@ -56,14 +56,7 @@ def place_by_network(
             )
         )
         at += len(phones)
-    return placed
-
-
-def path_seconds(frames: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return where spans of frames begin and end, on the clock that the network was taught by."""
-    seconds = (frames - 0.5) * NET_FRAME_S - ALIGNER_LAG_S
-    rounded: NDArray[np.float32] = np.round(np.maximum(seconds, 0.0), 3).astype(np.float32)
-    return rounded
+    return placed, Hearing(heard, path)
 
 
 def _best_variants(

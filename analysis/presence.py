@@ -20,12 +20,9 @@ WORD_FEATURES: Final = (
     "phone_score", "word_score", "log_phone_duration", "log_phones",
 )  # fmt: skip
 LINE_FEATURES: Final = (
-    "lead", "own_evidence", "phone_score", "words_absent", "path_against_free", "presence",
+    "lead", "own_evidence", "phone_score", "words_absent", "path_fit", "presence",
     "phone_score_spread", "speech_share",
 )  # fmt: skip
-# Beyond these a word is surely there, or surely not; more says nothing more.
-_MOST_PRESENCE_NATS: Final = 40.0
-_LEAST_PRESENCE_NATS: Final = -20.0
 
 
 def word_features(
@@ -46,16 +43,12 @@ def word_features(
     sizes = members.sum(axis=1)
     own, lead = evidence.own(rows), evidence.lead(rows)
     durations = np.log(np.maximum(rows.spans[:, 1] - rows.spans[:, 0], 0.01))
-    presence = np.zeros(len(sizes))
-    if evidence.path is not None:
-        presence = np.clip(evidence.path.presence, _LEAST_PRESENCE_NATS, _MOST_PRESENCE_NATS)
-    first = np.append(0, np.cumsum(sizes.astype(int))[:-1])
     return np.stack(
         [
-            presence / sizes,
-            presence,
+            evidence.presence / sizes,
+            evidence.presence,
             members @ own / sizes,
-            np.minimum.reduceat(own, first),
+            np.minimum.reduceat(own, rows.word_starts()),
             members @ lead / sizes,
             members @ phone_scores / sizes,
             word_scores,
@@ -76,17 +69,13 @@ def line_evidence(
     scores = words[:, WORD_FEATURES.index("phone_score")]
     present = words[:, WORD_FEATURES.index("presence_per_phone")]
     speech = evidence.posteriors.argmax(axis=1) != SILENCE
-    against = _LEAST_PRESENCE_NATS
-    if evidence.path is not None:
-        free = evidence.likelihoods.max(axis=1).sum()
-        against = (evidence.path.score - free) / max(int(speech.sum()), 1)
     return np.array(
         [
             evidence.lead(rows).mean(),
             evidence.own(rows).mean(),
             scores.mean(),
             (present < 0.0).mean(),
-            max(against, _LEAST_PRESENCE_NATS),
+            evidence.path_fit,
             present.mean(),
             scores.std(),
             speech.mean(),

@@ -16,14 +16,17 @@ from analysis.assessment import (
     WordStatus,
 )
 from analysis.calibration import HEADS, Calibration, load_calibration
+from analysis.consensus import judge
 from analysis.evidence import LineEvidence, gather
 from analysis.gop import GOP_UNKNOWN_NATS, phone_scores
 from analysis.insertion import find_insertions
 from analysis.line_features import line_features
-from analysis.network import load_network
+from analysis.network import PhoneNetwork, load_network
 from analysis.presence import holds_speech, line_evidence, word_features
-from analysis.segments import segments
+from analysis.refinement import Refinement, load_refinement, refined_words
+from analysis.segments import Segments, segments
 from analysis.substitution import said_instead
+from analysis.trellis import best_path, log_evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +48,9 @@ class _Judged:
     phones: NDArray[np.float64]
     words: NDArray[np.float64]
     line: dict[str, float]  # of HEADS
-    evidence: LineEvidence | None
+    # Of the network alone: its evidence, and which of the placed words were not said.
+    evidence: LineEvidence | None = None
+    absent: NDArray[np.bool_] | None = None
 
 
 def assess(
@@ -58,8 +63,9 @@ def assess(
 ) -> Assessment:
     """Judge an aligned recording.
 
-    Phones are judged by the network, which was trained on experts' scores, or without its file
-    by GOP. The utterance's scores are bounded linear functions of `analysis.line_features`.
+    Phones are judged by the network, which was trained on experts' scores, and then once more in
+    the light of their line (`analysis.refinement`); without the network's files by GOP. The
+    utterance's scores are bounded linear functions of `analysis.line_features`.
     Silence, and speech that is not this line, get zeros and say so in `Assessment.speech`.
 
     Parameters
@@ -67,10 +73,10 @@ def assess(
     recording, reference : the two inputs.
     alignment : where the words lie; see `Aligner`.
     pitch : the speaker's own contour, for prosody.
-    profile : recorded in `engine`; what it changes is the alignment.
+    profile : ``fast`` scores the phones at one alignment, ``accurate`` at three.
     """
     calibration = load_calibration()
-    network = load_network()
+    network, refinement = load_network(), load_refinement()
     engine = {
         "aligner": alignment.method,
         "scorer": network.name if network else "gop",
@@ -83,37 +89,69 @@ def assess(
     if not alignment.placed:
         return _unjudged(count, engine)
     rows = segments(alignment.placed)
+    judged: _Judged | None
     if network is None:
-        likelihoods = _likelihoods(alignment)
-        scores = phone_scores(rows.phones, likelihoods, calibration.gop) / PHONE_TO_PERCENT
-        words = rows.members() @ scores / rows.members().sum(axis=1)
-        features = line_features(
-            alignment, rows, scores, words,
-            own=likelihoods, lead=likelihoods,
-            mel=mel, pitch=pitch, norms=calibration.durations,
-        )  # fmt: skip
-        line = _line_scores(calibration, "gop", features)
-        return _told(alignment, count, _Judged(scores, words, line, None), engine, calibration)
-    judgement = network.judge(mel, rows)
-    evidence = gather(judgement.posteriors, rows, alignment.placed, calibration.log_priors)
-    scores = judgement.phones.astype(np.float64)
-    words = judgement.words.astype(np.float64)
-    heard = word_features(rows, evidence, scores, words)
-    whole = line_evidence(heard, rows, evidence)
-    if calibration.wrong_text.probability(whole) > calibration.wrong_text.threshold:
+        judged = _by_gop(calibration, alignment, rows, mel=mel, pitch=pitch)
+    else:
+        judged = _by_network(
+            network, refinement, calibration, alignment, rows, mel=mel, pitch=pitch, profile=profile
+        )
+    if judged is None:
         return _zeros(count, "wrong_text", engine)
-    absent = np.array(
-        [calibration.omission.probability(row) > calibration.omission.threshold for row in heard]
-    )
+    return _told(alignment, count, judged, engine, calibration)
+
+
+def _by_gop(
+    calibration: Calibration,
+    alignment: Alignment,
+    rows: Segments,
+    *,
+    mel: NDArray[np.float32],
+    pitch: PitchContour,
+) -> _Judged:
+    likelihoods = _likelihoods(alignment)
+    scores = phone_scores(rows.phones, likelihoods, calibration.gop) / PHONE_TO_PERCENT
+    words = rows.members() @ scores / rows.members().sum(axis=1)
     features = line_features(
         alignment, rows, scores, words,
+        own=likelihoods, lead=likelihoods,
+        mel=mel, pitch=pitch, norms=calibration.durations,
+    )  # fmt: skip
+    return _Judged(scores, words, _line_scores(calibration, "gop", features))
+
+
+def _by_network(
+    network: PhoneNetwork,
+    refinement: Refinement,
+    calibration: Calibration,
+    alignment: Alignment,
+    rows: Segments,
+    *,
+    mel: NDArray[np.float32],
+    pitch: PitchContour,
+    profile: Profile,
+) -> _Judged | None:
+    """Judge by the network; None when this is another text."""
+    words = [[phone.phone for phone in word.phones] for word in alignment.placed]
+    priors = calibration.log_priors
+    hearing = alignment.hearing
+    heard = hearing.heard if hearing else network.listen(mel)
+    path = hearing.path if hearing else best_path(log_evidence(heard.posteriors, priors), words)
+    judgement = judge(network, heard, rows, words, priors, profile=profile)
+    evidence = gather(heard.posteriors, rows, path, priors)
+    raw, raw_words = judgement.phones.astype(np.float64), judgement.words.astype(np.float64)
+    features = word_features(rows, evidence, raw, raw_words)
+    absent = np.array([calibration.omission.flags(row) for row in features])
+    if calibration.wrong_text.flags(line_evidence(features, rows, evidence)):
+        return None
+    whole = line_features(
+        alignment, rows, raw, raw_words,
         own=evidence.own(rows), lead=evidence.lead(rows),
         mel=mel, pitch=pitch, norms=calibration.durations,
     )  # fmt: skip
-    features = np.concatenate((features, judgement.line))
-    line = _line_scores(calibration, "network", features)
-    judged = _Judged(scores, words, line, evidence)
-    return _told(alignment, count, judged, engine, calibration, absent=absent)
+    line = _line_scores(calibration, "network", np.r_[whole, evidence.path_fit, judgement.line])
+    phones = refinement.refine(rows, judgement, evidence, mel=mel, norms=calibration.durations)
+    return _Judged(phones, refined_words(rows, phones, raw_words), line, evidence, absent)
 
 
 def _likelihoods(alignment: Alignment) -> NDArray[np.float64]:
@@ -133,14 +171,12 @@ def _told(
     judged: _Judged,
     engine: dict[str, str],
     calibration: Calibration,
-    *,
-    absent: NDArray[np.bool_] | None = None,
 ) -> Assessment:
     """Tell the scores by reference word; what was not said counts 0 in all that it enters."""
     words = [WordAssessment(index, "ok", None, ()) for index in range(count)]
     at = 0
     for row, word in enumerate(alignment.placed):
-        missing = absent is not None and bool(absent[row])
+        missing = judged.absent is not None and bool(judged.absent[row])
         phones = []
         for phone in word.phones:
             score = 0.0 if missing else _percent(float(judged.phones[at]))

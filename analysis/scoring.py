@@ -52,6 +52,7 @@ WEIGHTS: Final = {"pronunciation": 0.50, "timing": 0.25, "pitch": 0.25}
 WEIGHT_DECIMALS: Final = 4
 WARM_UP_S: Final = 1.0
 WARM_UP_HZ: Final = 120.0
+WARM_UP_SYLLABLES_HZ: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,9 @@ def warm_up(*, reference_audio: bool = False) -> None:
     """
     times = np.arange(int(WARM_UP_S * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     noise = np.random.default_rng(0).standard_normal(times.size)
-    hum = 0.1 * np.sin(2.0 * np.pi * WARM_UP_HZ * times) + 0.01 * noise
+    # It rises and falls as syllables do: a steady hum would be told from speech, and not be judged.
+    loudness = np.sin(np.pi * WARM_UP_SYLLABLES_HZ * times) ** 2
+    hum = loudness * (0.1 * np.sin(2.0 * np.pi * WARM_UP_HZ * times) + 0.01 * noise)
     recording = Recording.from_samples(hum.astype(np.float32), SAMPLE_RATE_HZ)
     reference = Reference.from_text("warm up")
     for profile in ("accurate", "fast"):

@@ -51,6 +51,20 @@ class Segments:
     words: NDArray[np.int64]
     extras: NDArray[np.float32]
 
+    @classmethod
+    def at(
+        cls, phones: NDArray[np.int64], spans: NDArray[np.float32], words: NDArray[np.int64]
+    ) -> Segments:
+        """Lay phones out at `spans`."""
+        return cls(phones, spans, words, extras(spans, words))
+
+    def word_starts(self) -> NDArray[np.int64]:
+        """Return (placed words,) the row of each word's first phone."""
+        starts: NDArray[np.int64] = np.flatnonzero(
+            np.append(True, self.words[1:] != self.words[:-1])
+        )
+        return starts
+
     def members(self) -> NDArray[np.float32]:
         """Return (placed words, P): 1 where a phone belongs to a word."""
         row = np.cumsum(np.append(False, self.words[1:] != self.words[:-1]))
@@ -93,12 +107,15 @@ def segments(words: Sequence[AlignedWord]) -> Segments:
     heard = np.array([(phone.start, phone.end) for _, phone in rows], dtype=np.float64)
     spans = np.maximum(heard - BORDER_SHIFT_S, 0.0).astype(np.float32)
     numbers = np.array([index for index, _ in rows], dtype=np.int64)
-    return Segments(
-        phones=np.array([PHONE_INDEX[phone.phone] for _, phone in rows], dtype=np.int64),
-        spans=spans,
-        words=numbers,
-        extras=extras(spans, numbers),
-    )
+    phones = np.array([PHONE_INDEX[phone.phone] for _, phone in rows], dtype=np.int64)
+    return Segments.at(phones, spans, numbers)
+
+
+def path_seconds(frames: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return where spans of frames begin and end, on the clock that the network was taught by."""
+    seconds = (frames - 0.5) * NET_FRAME_S - ALIGNER_LAG_S
+    rounded: NDArray[np.float32] = np.round(np.maximum(seconds, 0.0), 3).astype(np.float32)
+    return rounded
 
 
 def extras(spans: NDArray[np.float32], words: NDArray[np.int64]) -> NDArray[np.float32]:

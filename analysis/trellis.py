@@ -122,11 +122,13 @@ def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> 
 
 
 def log_evidence(
-    posteriors: NDArray[np.float32], log_priors: NDArray[np.float64]
+    posteriors: NDArray[np.float32],
+    log_priors: NDArray[np.float64],
+    prior_power: float = PRIOR_POWER,
 ) -> NDArray[np.float64]:
-    """Return log p(phone | frame) − `PRIOR_POWER` · log p(phone), floored."""
+    """Return log p(phone | frame) − `prior_power` · log p(phone), floored."""
     logs: NDArray[np.float64] = np.log(np.maximum(posteriors.astype(np.float64), FLOOR))
-    return logs - PRIOR_POWER * log_priors
+    return logs - prior_power * log_priors
 
 
 def _states(

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -23,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from analysis.calibration import CALIBRATION_PATH, HEADS
 from analysis.network import PhoneNetwork
-from scripts.train_scorer import ATTRIBUTION, DEFAULT_CACHE, DEFAULT_DATA, REALIGNED, network_path
-from scripts.training.agreement import Agreement, Pairs, agreement
+from analysis.refinement import REFINEMENT_PATH, refined_words
+from scripts.train_scorer import ATTRIBUTION, DEFAULT_CACHE, DEFAULT_DATA, REALIGNED, network_folder
+from scripts.training.agreement import AGES, Pairs, agreement, pearson
 from scripts.training.blend import fit_blend
 from scripts.training.corpus import Example, load_examples
 from scripts.training.detectors import fit_detectors
@@ -36,6 +37,10 @@ from scripts.training.mismatches import make_mismatches
 from scripts.training.priors import duration_norms, log_priors
 from scripts.training.pseudo import line_goals
 from scripts.training.realignment import realigned
+from scripts.training.refinement import fit_refinement, write_refinement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PSEUDO_WEIGHT: Final = 0.15
 
@@ -46,12 +51,11 @@ def main(
     processes: Annotated[int, typer.Option(help="for what is not in the cache")] = 2,
     output: Annotated[Path, typer.Option(help="where the numbers go")] = CALIBRATION_PATH,
 ) -> None:
-    """Fit heads, GOP table, duration norms, and detectors; print and keep the held-out report."""
+    """Fit all that is no network; print and keep the held-out report."""
     examples = load_examples(data, cache, processes=processes)
     folds = fold_of(example.line.speaker for example in examples)
     pitches = load_pitch(data, [example.line for example in examples], cache)
-    gop = fit_gop_table(examples)
-    networks = [PhoneNetwork(network_path(cache, fold, ".onnx")) for fold in range(FOLDS)]
+    networks = [PhoneNetwork(network_folder(cache, fold)) for fold in range(FOLDS)]
     by_name = {example.line.name: example for example in examples}
     timed = realigned(examples, [], cache / REALIGNED)
     norms, priors = duration_norms(timed), log_priors(timed)
@@ -61,12 +65,12 @@ def main(
         tasks.append(
             FoldTask(
                 fold=fold,
-                network=network_path(cache, fold, ".onnx"),
+                network=network_folder(cache, fold),
                 examples=tuple(replace(example, mels=example.mels[:1]) for example in own),
                 pitches=tuple(pitches[example.line.name] for example in own),
                 norms=norms,
                 priors=priors,
-                gop_table=gop,
+                gop_table=fit_gop_table([e for e in examples if folds[e.line.speaker] != fold]),
             )
         )
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -77,37 +81,51 @@ def main(
     omission, wrong, found = fit_detectors(
         mismatches, heard, folds=folds, networks=networks, priors=priors
     )
+    refinement, refined = fit_refinement(heard)
+    provenance = {
+        "made": datetime.now(UTC).date().isoformat(),
+        "data": ATTRIBUTION,
+        "license": "GPL-3.0-or-later",
+        "numpy": np.__version__,
+        "lines": len(heard),
+    }
+    write_refinement(refinement, output.with_name(REFINEMENT_PATH.name), provenance)
     heads: dict[str, dict[str, FittedHead]] = {}
-    levels: dict[str, dict[str, Agreement]] = {}
+    levels: dict[str, dict[str, Pairs]] = {}
     blends = {}
     for scorer in ("network", "gop"):
-        heads[scorer], levels[scorer], blends[scorer] = _fit_scorer(scorer, examples, heard, folds)
+        heads[scorer], held_out, blends[scorer] = _fit_scorer(scorer, examples, heard, folds)
+        phones, words = _scored(scorer, heard, refined)
+        levels[scorer] = _pairs(heard, phones, words, held_out)
+    unrefined = _pairs(heard, [one.phones for one in heard], [one.words for one in heard], {})
     report = {
         "about": (
-            "held-out speakers: each line by the network of its fold, alone, and by heads fitted "
-            "on the other folds; the shipped core averages all networks and fits on all lines"
+            "held-out speakers: each line by the network of its fold, alone, profile accurate, "
+            "and by trees and heads fitted on the other folds; the shipped core averages all "
+            "networks and fits on all lines"
         ),
-        **{
-            scorer: {level: found.as_dict() for level, found in levels[scorer].items()}
-            for scorer in levels
+        "network_unrefined": _told(unrefined),
+        **{scorer: _told(levels[scorer]) for scorer in levels},
+        "network_by_age": {
+            name: {
+                level: round(pearson(own.ours, own.theirs), 4)
+                for level, own in (
+                    (level, levels["network"][level].between(youngest, oldest))
+                    for level in ("phone", "word")
+                )
+            }
+            for name, youngest, oldest in AGES
         },
         **found,
     }
     stored = {
-        "provenance": {
-            "made": datetime.now(UTC).date().isoformat(),
-            "data": ATTRIBUTION,
-            "license": "GPL-3.0-or-later",
-            "numpy": np.__version__,
-            "lines": len(heard),
-            "held_out": report,
-        },
+        "provenance": {**provenance, "held_out": report},
         "heads": {
             scorer: {name: head.as_dict() for name, head in heads[scorer].items()}
             for scorer in heads
         },
         "blend": blends["network"],
-        "gop": np.round(gop, 4).tolist(),
+        "gop": np.round(fit_gop_table(examples), 4).tolist(),
         "durations": {
             "mean": np.round(norms.mean, 4).tolist(),
             "deviation": np.round(norms.deviation, 4).tolist(),
@@ -122,8 +140,8 @@ def main(
 
 def _fit_scorer(
     scorer: str, examples: Sequence[Example], heard: Sequence[HeardLine], folds: dict[str, int]
-) -> tuple[dict[str, FittedHead], dict[str, Agreement], dict[str, float]]:
-    """Fit a scorer's heads on all lines, and by fold for the report."""
+) -> tuple[dict[str, FittedHead], dict[str, Any], dict[str, float]]:
+    """Fit a scorer's heads on all lines, and by fold for the report: the held-out line scores."""
     names = feature_names(scorer)
     x = np.stack([line.features if scorer == "network" else line.gop_features for line in heard])
     fold = np.array([line.fold for line in heard])
@@ -154,38 +172,57 @@ def _fit_scorer(
         heads[name] = fit_head(x, goals[:, column], weights, names, best[1])
         print(f"{scorer} {name}: penalty {best[1]}, {best[0]:.4f}")
     blend, held_out["total"] = fit_blend(held_out, heard, fold)
-    return heads, _levels(scorer, heard, held_out), blend
+    return heads, held_out, blend
 
 
-def _levels(
-    scorer: str, heard: Sequence[HeardLine], line_scores: dict[str, Any]
-) -> dict[str, Agreement]:
+def _scored(
+    scorer: str, heard: Sequence[HeardLine], refined: Sequence[NDArray[np.float64]]
+) -> tuple[Sequence[NDArray[np.float64]], Sequence[NDArray[np.float64]]]:
+    """Return the phones' and the words' held-out scores of each line, 0–2."""
+    if scorer == "network":
+        words = [
+            refined_words(one.rows, phones, one.words)
+            for one, phones in zip(heard, refined, strict=True)
+        ]
+        return refined, words
+    return [one.gop_phones for one in heard], [_word_means(one) for one in heard]
+
+
+def _pairs(
+    heard: Sequence[HeardLine],
+    phone_scores: Sequence[NDArray[np.float64]],
+    word_scores: Sequence[NDArray[np.float64]],
+    line_scores: dict[str, Any],
+) -> dict[str, Pairs]:
     phones, words = [], []
-    for one in heard:
-        scores = one.phones if scorer == "network" else one.gop_phones
+    for one, scores, own in zip(heard, phone_scores, word_scores, strict=True):
         who = (one.line.speaker, one.line.age)
         truth = [score for word in one.line.phone_scores for score in word]
         phones += [(min(max(s, 0.0), 2.0), t, *who) for s, t in zip(scores, truth, strict=True)]
         if one.line.word_scores is not None:
-            own = one.words if scorer == "network" else _word_means(one)
             words += [
                 (min(max(5.0 * s, 0.0), 10.0), t, *who)
                 for s, t in zip(own, one.line.word_scores, strict=True)
             ]
-    levels = {"phone": agreement(Pairs.of(phones)), "word": agreement(Pairs.of(words))}
+    levels = {"phone": Pairs.of(phones), "word": Pairs.of(words)}
     for name, found in line_scores.items():
         rows = [
             (score / 10.0, one.line.scores[name], one.line.speaker, one.line.age)
             for score, one in zip(found, heard, strict=True)
             if one.line.scores is not None
         ]
-        levels[name] = agreement(Pairs.of(rows))
+        levels[name] = Pairs.of(rows)
     return levels
 
 
-def _word_means(one: HeardLine) -> list[float]:
-    ends = np.cumsum([len(word) for word in one.line.phones])
-    return [float(part.mean()) for part in np.split(one.gop_phones, ends[:-1])]
+def _told(levels: dict[str, Pairs]) -> dict[str, Any]:
+    return {level: agreement(pairs).as_dict() for level, pairs in levels.items()}
+
+
+def _word_means(one: HeardLine) -> NDArray[np.float64]:
+    members = one.rows.members()
+    means: NDArray[np.float64] = members @ one.gop_phones / members.sum(axis=1)
+    return means
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.training.agreement import Agreement, Pairs, agreement
+from scripts.training.agreement import AGES, Agreement, Pairs, agreement
 from scripts.training.corpus import Line, audio_path, read_lines
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ FIELDS: Final = {
     "prosodic": "prosody",
     "total": "overall",
 }
-AGES: Final = (("children up to 12", 0, 12), ("13 to 17", 13, 17), ("adults", 18, 200))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import mean
 from typing import Any, Final
 
 from rich.console import Console
@@ -49,6 +50,9 @@ class Stretch:
 
     seconds: float
     is_found: bool
+    # By how many points each other word's score fell: beside the stretch, and farther away.
+    lowered_beside: tuple[float, ...]
+    lowered_farther: tuple[float, ...]
 
 
 def main() -> int:
@@ -73,8 +77,12 @@ def main() -> int:
         noted += bool(whole.insertions)
         stretches += _left_out(recording, row["words"], whole, draw)
     found = [(name, *_share(stretches, low, high)) for name, low, high in _ranges()]
+    lowered = {
+        "lowered_beside": mean(x for one in stretches for x in one.lowered_beside),
+        "lowered_farther": mean(x for one in stretches for x in one.lowered_farther),
+    }
     if options.json:
-        print(json.dumps({"lines": len(rows), "noted": noted, "found": found}))
+        print(json.dumps({"lines": len(rows), "noted": noted, "found": found, **lowered}))
         return 0
     table = Table(title=f"{len(rows)} lines, {len(stretches)} stretches left out of their texts")
     for column in ("length", "stretches", "found"):
@@ -84,6 +92,10 @@ def main() -> int:
     console = Console()
     console.print(table)
     console.print(f"With the text that was read, {noted / len(rows):.1%} of the lines are noted.")
+    console.print(
+        f"Words beside a stretch lose {lowered['lowered_beside']:.1f} points on average, others "
+        f"{lowered['lowered_farther']:.1f}."
+    )
     return 0
 
 
@@ -98,7 +110,15 @@ def _left_out(
     start, end = spans[0].start, spans[-1].end
     result = _scored(recording, [*words[:first], *words[first + count :]])
     covered = sum(max(0.0, min(end, one.end) - max(start, one.start)) for one in result.insertions)
-    yield Stretch(end - start, covered >= OVERLAP * (end - start))
+    others = [*whole.words[:first], *whole.words[first + count :]]
+    beside: list[float] = []
+    farther: list[float] = []
+    for place, (before, after) in enumerate(zip(others, result.words, strict=True)):
+        if before.scores.pronunciation is None or after.scores.pronunciation is None:
+            continue
+        lowered = before.scores.pronunciation - after.scores.pronunciation
+        (beside if place in {first - 1, first} else farther).append(lowered)
+    yield Stretch(end - start, covered >= OVERLAP * (end - start), tuple(beside), tuple(farther))
 
 
 def _scored(recording: Recording, words: Sequence[Any]) -> AnalysisResult:

@@ -1,4 +1,4 @@
-"""Train the phone network: one for each fold of speakers, shipped side by side in one file.
+"""Train the phone network: one for each fold of speakers, shipped side by side.
 
 Each network learns from four fifths of the speakers and is tested on the rest, who never met
 it; what is shipped is the average of all of them. Run `scripts/calibrate.py` afterwards.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +21,7 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.network import NETWORK_PATH
+from analysis.network import LISTENER_FILE, NETWORK_FOLDER, SCORER_FILE
 from scripts.training.corpus import Example, load_examples
 from scripts.training.folds import FOLDS, fold_of
 
@@ -30,23 +30,14 @@ if TYPE_CHECKING:
 
 DEFAULT_DATA: Final = Path("../shared/data/so762-train")
 DEFAULT_CACHE: Final = Path(".cache/train")
-REPORT_PATH: Final = NETWORK_PATH.with_name("training_report.json")
+REPORT_PATH: Final = NETWORK_FOLDER / "training_report.json"
 # Placed anew by the listeners, seconds of every phone of the corpus.
 REALIGNED: Final = "realigned.npz"
+# Networks that only place the corpus: they learn from every second line.
 LISTENERS: Final = (0, 1)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """How long a network is trained, and how fast at most."""
-
-    epochs: int
-    peak_rate: float
-
-
-LISTENER: Final = Stage(12, 3e-3)
-GO_ON: Final = Stage(4, 1e-3)
-AFRESH: Final = Stage(9, 3e-3)
+LISTENER_STRIDE: Final = 2
+LISTENER_EPOCHS: Final = 8
+EPOCHS: Final = 14
 ATTRIBUTION: Final = (
     "speechocean762, training half (Zhang et al., 2021, speechocean762: An Open-Source "
     "Non-native English Speech Corpus For Pronunciation Assessment), CC BY 4.0"
@@ -59,12 +50,12 @@ def main(
         Path, typer.Option(help="alignments, features, fold networks")
     ] = DEFAULT_CACHE,
     processes: Annotated[int, typer.Option(help="folds trained at once, one core each")] = 2,
-    output: Annotated[Path, typer.Option(help="where the network goes")] = NETWORK_PATH,
+    output: Annotated[Path, typer.Option(help="folder for the network")] = NETWORK_FOLDER,
 ) -> None:
     """Align, featurise and train, keeping in CACHE whatever is done.
 
     PocketSphinx places the corpus for two first networks; what they hear places it anew, and
-    on that all networks are trained, the first two from where they are.
+    on that the networks are trained that are shipped.
     """
     examples = load_examples(data, cache, processes=processes)
     print(f"{len(examples)} lines of {len({e.line.speaker for e in examples})} speakers")
@@ -72,27 +63,29 @@ def main(
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         list(pool.map(_train_listener, [(data, cache, fold) for fold in LISTENERS]))
         list(pool.map(_realign, [(data, cache)]))
-        reports = list(pool.map(_train_fold, [(data, cache, fold) for fold in range(FOLDS)]))
+        # A last fold that is trained alone has all cores.
+        alone = FOLDS - 1 if FOLDS % processes == 1 else None
+        tasks = [(data, cache, fold, processes if fold == alone else 1) for fold in range(FOLDS)]
+        reports = list(pool.map(_train_fold, tasks))
     _ship(cache, output, reports)
 
 
-def network_path(cache: Path, fold: int, suffix: str) -> Path:
-    """Return where a fold's network is kept."""
-    return cache / f"fold-{fold}{suffix}"
+def network_folder(cache: Path, fold: int) -> Path:
+    """Return where a fold's network is kept as the core reads it."""
+    return cache / f"fold-{fold}"
 
 
-def _listener_path(cache: Path, fold: int, suffix: str) -> Path:
-    return cache / f"listener-{fold}{suffix}"
+def _listener_folder(cache: Path, fold: int) -> Path:
+    return cache / f"listener-{fold}"
 
 
 def _train_listener(task: tuple[Path, Path, int]) -> None:
     """Train a first network on PocketSphinx's alignment of the other folds' speakers."""
     data, cache, fold = task
-    path = _listener_path(cache, fold, ".pt")
-    if not path.exists():
-        others = _without(load_examples(data, cache), fold)
-        _trained(others, LISTENER, fold, path, say=f"listener {fold}")
-    _export_one(path, _listener_path(cache, fold, ".onnx"), f"listener {fold}")
+    folder = _listener_folder(cache, fold)
+    if not _weights(folder).exists():
+        others = _without(load_examples(data, cache), fold)[::LISTENER_STRIDE]
+        _trained(others, folder, epochs=LISTENER_EPOCHS, seed=fold, say=f"listener {fold}")
 
 
 def _realign(task: tuple[Path, Path]) -> None:
@@ -100,29 +93,24 @@ def _realign(task: tuple[Path, Path]) -> None:
     from scripts.training.realignment import realigned
 
     data, cache = task
-    listeners = [PhoneNetwork(_listener_path(cache, fold, ".onnx")) for fold in LISTENERS]
+    listeners = [PhoneNetwork(_listener_folder(cache, fold)) for fold in LISTENERS]
     realigned(load_examples(data, cache), listeners, cache / REALIGNED)
 
 
-def _train_fold(task: tuple[Path, Path, int]) -> dict[str, Any]:
+def _train_fold(task: tuple[Path, Path, int, int]) -> dict[str, Any]:
     """Train a fold's network, and test it on the fold's speakers, whom it places itself."""
     from analysis.network import PhoneNetwork
     from scripts.training.fitting import predict
     from scripts.training.priors import log_priors
     from scripts.training.realignment import place, realigned
 
-    data, cache, fold = task
+    data, cache, fold, threads = task
     examples = load_examples(data, cache)
-    path = network_path(cache, fold, ".pt")
-    if not path.exists():
+    folder = network_folder(cache, fold)
+    if not _weights(folder).exists():
         timed = _without(realigned(examples, [], cache / REALIGNED), fold)
-        if fold in LISTENERS:
-            start = _load(_listener_path(cache, fold, ".pt"))
-            _trained(timed, GO_ON, fold, path, start=start, say=f"fold {fold}")
-        else:
-            _trained(timed, AFRESH, fold, path, say=f"fold {fold}")
-    _export_one(path, network_path(cache, fold, ".onnx"), f"fold {fold}")
-    network = PhoneNetwork(network_path(cache, fold, ".onnx"))
+        _trained(timed, folder, epochs=EPOCHS, seed=fold, say=f"fold {fold}", threads=threads)
+    network = PhoneNetwork(folder)
     folds = fold_of(example.line.speaker for example in examples)
     priors = log_priors(realigned(examples, [], cache / REALIGNED))
     held_out = []
@@ -130,7 +118,7 @@ def _train_fold(task: tuple[Path, Path, int]) -> dict[str, Any]:
         if folds[example.line.speaker] == fold:
             spans = place(example.mels[0].astype(np.float32), example, [network], priors)
             held_out.append(example if spans is None else replace(example, spans=spans))
-    return {"fold": fold, **_agreement(held_out, predict(_load(path), held_out))}
+    return {"fold": fold, **_agreement(held_out, predict(_load(folder), held_out))}
 
 
 def _without(examples: list[Example], fold: int) -> list[Example]:
@@ -139,40 +127,34 @@ def _without(examples: list[Example], fold: int) -> list[Example]:
 
 
 def _trained(
-    examples: list[Example],
-    stage: Stage,
-    seed: int,
-    path: Path,
-    *,
-    start: PhoneScorer | None = None,
-    say: str,
+    examples: list[Example], folder: Path, *, epochs: int, seed: int, say: str, threads: int = 1
 ) -> None:
+    """Train a network and keep it in `folder`, for torch and for the core."""
     import torch
 
+    from scripts.training.export import export
     from scripts.training.fitting import Recipe, fit
     from scripts.training.pseudo import with_targets
 
-    torch.set_num_threads(1)
-    recipe = Recipe(epochs=stage.epochs, peak_rate=stage.peak_rate)
-    network = fit(with_targets(examples), recipe, seed=seed, start=start, say=say)
-    torch.save(network.state_dict(), path)
+    torch.set_num_threads(threads)
+    network = fit(with_targets(examples), Recipe(epochs=epochs), seed=seed, say=say)
+    export([network], folder, {"version": say})
+    torch.save(network.state_dict(), _weights(folder))
 
 
-def _load(path: Path) -> PhoneScorer:
+def _weights(folder: Path) -> Path:
+    return folder / "weights.pt"
+
+
+def _load(folder: Path) -> PhoneScorer:
     import torch
 
     from scripts.training.model import PhoneScorer
 
     network = PhoneScorer()
-    network.load_state_dict(torch.load(path, weights_only=True))
+    network.load_state_dict(torch.load(_weights(folder), weights_only=True))
     network.eval()
     return network
-
-
-def _export_one(stored: Path, path: Path, version: str) -> None:
-    from scripts.training.export import export
-
-    export([_load(stored)], path, {"version": version})
 
 
 def _agreement(examples: list[Example], predictions: list[Any]) -> dict[str, Any]:
@@ -205,24 +187,24 @@ def _ship(cache: Path, output: Path, reports: list[dict[str, Any]]) -> None:
     from scripts.training.export import export
     from scripts.training.fitting import Recipe
 
-    networks = [_load(network_path(cache, fold, ".pt")) for fold in range(FOLDS)]
+    networks = [_load(network_folder(cache, fold)) for fold in range(FOLDS)]
     made = datetime.now(UTC).date().isoformat()
-    stages = {
-        name: asdict(stage)
-        for name, stage in (("listener", LISTENER), ("go_on", GO_ON), ("afresh", AFRESH))
+    recipe = {
+        **asdict(Recipe(epochs=EPOCHS)),
+        "listener_epochs": LISTENER_EPOCHS,
+        "listener_stride": LISTENER_STRIDE,
     }
     provenance = {
         "version": made,
         "data": ATTRIBUTION,
         "license": "GPL-3.0-or-later",
         "torch": torch.__version__,
-        "recipe": json.dumps({**asdict(Recipe()), **stages}, sort_keys=True),
+        "recipe": json.dumps(recipe, sort_keys=True),
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
     export(networks, output, provenance)
     report = {
         **provenance,
-        "recipe": {**asdict(Recipe()), **stages},
+        "recipe": recipe,
         "about": "each fold: one network, tested on speakers it never met; shipped: all averaged",
         "mean": {
             key: round(float(np.mean([row[key] for row in reports])), 4)
@@ -231,7 +213,8 @@ def _ship(cache: Path, output: Path, reports: list[dict[str, Any]]) -> None:
         "folds": reports,
     }
     REPORT_PATH.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB; {report['mean']}")
+    size = sum((output / name).stat().st_size for name in (LISTENER_FILE, SCORER_FILE))
+    print(f"{output}: {size / 1e6:.2f} MB; {report['mean']}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import psutil
@@ -75,4 +76,10 @@ def call(function: Callable[[Any], Any], request: Any) -> Answer:
 
 
 def _resident_mb() -> float:
-    return float(psutil.Process().memory_info().rss) / MB
+    return float(_this_process().memory_info().rss) / MB
+
+
+@cache
+def _this_process() -> psutil.Process:
+    # Made once: each one made looks up when the process began.
+    return psutil.Process()

@@ -1,8 +1,9 @@
 """What an analysis cannot do without, called directly: nothing checked, joined, told or kept.
 
-Decoding, log-mel features, the network once to hear and once to judge, the best path once to place
-the words and once to weigh them, and Praat's pitch in two passes. All that a kernel needs and does
-not compute itself (pronunciations, the voice's range, where the phones lie) is known beforehand.
+Decoding, log-mel features, the network once to hear and three times to judge, the best path at
+three powers of the prior and the weight of each word on it, and Praat's pitch in two passes. All
+that a kernel needs and does not compute itself (pronunciations, the voice's range, where the phones
+lie) is known beforehand.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import soundfile
 from analysis.alignment import Aligner
 from analysis.audio import SAMPLE_RATE_HZ, Recording
 from analysis.calibration import load_calibration
+from analysis.consensus import FURTHER_POWERS
 from analysis.features import log_mel
 from analysis.network import load_network
 from analysis.pitch import (
@@ -29,7 +31,7 @@ from analysis.pitch import (
 )
 from analysis.reference import Reference
 from analysis.segments import segments
-from analysis.trellis import best_path, log_evidence
+from analysis.trellis import PRIOR_POWER, best_path, log_evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class NoNetworkError(RuntimeError):
-    """The phone network's file is absent: PocketSphinx would align, and that is not measured."""
+    """The phone network's files are absent: PocketSphinx would align, and that is not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,21 +80,25 @@ class BareKernels:
         )
 
     def run(self) -> Path | None:
-        """Run every kernel once, in the order in which `analysis.score` does; the last one's path.
+        """Run every kernel once, in the order in which `analysis.score` does; the line's path.
 
         None if the recording has fewer frames than the line has phones.
         """
         samples, _ = soundfile.read(io.BytesIO(self.audio), dtype="float32")
         mel = log_mel(samples)
-        posteriors = self.network.listen(mel)
-        best_path(log_evidence(posteriors, self.log_priors), self.pronunciations)
+        heard = self.network.listen(mel)
+        paths = [
+            best_path(log_evidence(heard.posteriors, self.log_priors, power), self.pronunciations)
+            for power in (PRIOR_POWER, *FURTHER_POWERS["accurate"])
+        ]
         sound = parselmouth.Sound(samples.astype(np.float64), SAMPLE_RATE_HZ)
         _first_pass(sound)
         sound.to_pitch_ac(
             time_step=STEP_S, pitch_floor=self.floor_hz, pitch_ceiling=self.ceiling_hz
         )
-        judgement = self.network.judge(mel, self.rows)
-        path = best_path(log_evidence(judgement.posteriors, self.log_priors), self.pronunciations)
+        for _ in paths:
+            self.network.judge(heard, self.rows)
+        path = paths[0]
         if path is not None:  # which words were said, and what beside them
             _ = path.presence, path.extra_spans
         return path

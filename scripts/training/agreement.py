@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+AGES: Final = (("children up to 12", 0, 12), ("13 to 17", 13, 17), ("adults", 18, 200))
 _SEED: Final = 20260101
 
 

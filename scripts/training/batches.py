@@ -18,7 +18,6 @@ from analysis.segments import (
     NET_FRAME_S,
     PARTS,
     Segments,
-    extras,
     net_frames,
 )
 from scripts.training.corpus import SPEEDS, Example
@@ -177,7 +176,7 @@ def _changed(example: Example, change: Augmentation, rng: np.random.Generator | 
         mel = _masked(_warped(mel, change, rng), change, rng)
         if rng.random() < change.mistaken:
             phones, targets, weights = _swapped(example, change, rng)
-    rows = Segments(phones, spans, example.words, extras(spans, example.words))
+    rows = Segments.at(phones, spans, example.words)
     return _Row(example, mel, rows, targets, weights)
 
 

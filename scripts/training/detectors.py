@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.evidence import gather
-from analysis.presence import LINE_FEATURES, WORD_FEATURES, line_evidence, word_features
+from analysis.presence import LINE_FEATURES, WORD_FEATURES, line_evidence
 from scripts.training.folds import FOLDS
-from scripts.training.hearing import aligned_words, rows_of
-from scripts.training.realignment import place
+from scripts.training.hearing import judged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,10 +37,11 @@ def fit_detectors(
     other, other_fold = [], []
     for mismatch in mismatches:
         fold = folds[mismatch.speaker]
-        heard_so = _hear_mismatch(mismatch, networks[fold], priors)
-        if heard_so is None:
+        found = judged(mismatch, mismatch.mel, networks[fold], priors)
+        if found is None:
             continue
-        words, line = heard_so
+        rows, _, evidence, words = found
+        line = line_evidence(words, rows, evidence)
         if mismatch.kind == "other_text":
             other.append(line)
             other_fold.append(fold)
@@ -66,21 +65,6 @@ def fit_detectors(
         false_alarms=WRONG_TEXT_FALSE_ALARMS, names=LINE_FEATURES,
     )  # fmt: skip
     return omission, wrong, {"omission": omission_report, "wrong_text": wrong_report}
-
-
-def _hear_mismatch(
-    mismatch: Mismatch, network: PhoneNetwork, priors: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    spans = place(mismatch.mel, mismatch, [network], priors)
-    if spans is None:
-        return None
-    rows = rows_of(mismatch, spans)
-    judgement = network.judge(mismatch.mel, rows)
-    evidence = gather(judgement.posteriors, rows, aligned_words(rows), priors)
-    words = word_features(
-        rows, evidence, judgement.phones.astype(float), judgement.words.astype(float)
-    )
-    return words, line_evidence(words, rows, evidence)
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""Trained networks to one ONNX file: side by side, weights in eight bits, answers averaged."""
+"""Trained networks to ONNX: side by side in two graphs, weights in eight bits."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from analysis.features import BANDS
+from analysis.network import LISTENER_FILE, SCORER_FILE
 from analysis.phones import PHONES
 from analysis.segments import EXTRAS, PARTS
 from scripts.training.model import (
@@ -28,28 +29,51 @@ if TYPE_CHECKING:
 
     from scripts.training.model import PhoneScorer
 
+    # The parameters of each network, by torch's names.
+    _State = Sequence[dict[str, NDArray[np.float32]]]
+    _Shapes = dict[str, list[int | str]]
+
 OPSET: Final = 17
 IR_VERSION: Final = 8
+_ALL: Final = 2**31
 _SMALL: Final = 4096  # arrays below this stay in float32: norms, biases, embeddings
 
 
 class _Graph:
-    """Nodes and constants in the order they are added."""
+    """Nodes and constants in the order they are added, and the weights they are made of."""
 
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+    def __init__(self, state: _State) -> None:
+        self._state = state
+        self._nodes: list[Any] = []
+        self._constants: dict[str, Any] = {}
         self._count = 0
 
     def add(self, kind: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
         self._count += 1
         name = out or f"{kind.lower()}_{self._count}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
     def constant(self, values: NDArray[Any], name: str) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
+
+    def whole(self, name: str, value: int) -> str:
+        return self.constant(np.array([value], np.int64), name)
+
+    def number(self, name: str, value: float) -> str:
+        return self.constant(np.array(value, np.float32), name)
+
+    def off_on(self) -> str:
+        return self.constant(np.array([0, 1], np.float32), "off_on")
+
+    def shape(self, *sizes: int) -> str:
+        name = "shape_" + "_".join(map(str, sizes)).replace("-", "m")
+        return self.constant(np.array(sizes, np.int64), name)
+
+    def stacked(self, key: str) -> NDArray[np.float32]:
+        """Return a parameter of all networks, (networks, …)."""
+        return np.stack([one[key] for one in self._state])
 
     def weights(self, values: NDArray[np.float32], name: str) -> str:
         """Keep a large matrix (…, in, out) in eight bits with a scale for each output."""
@@ -61,168 +85,157 @@ class _Graph:
         real = self.add("Cast", stored, to=TensorProto.FLOAT)
         return self.add("Mul", real, self.constant(scale.astype(np.float32), f"{name}_scale"))
 
+    def linear(self, x: str, key: str) -> str:
+        matrix = self.weights(self.stacked(f"{key}.weight").transpose(0, 2, 1), f"{key}_w")
+        bias = self.constant(self.stacked(f"{key}.bias")[:, None], f"{key}_b")
+        return self.add("Add", self.add("MatMul", x, matrix), bias)
 
-def export(networks: Sequence[PhoneScorer], path: Path, provenance: dict[str, str]) -> None:
-    """Write `networks`, all of one shape, as one graph that averages them.
+    def normalised(self, x: str, key: str) -> str:
+        gain, shift = self.stacked(f"{key}.weight"), self.stacked(f"{key}.bias")
+        one = self.constant(np.ones(gain.shape[1], np.float32), f"{key}_one")
+        plain = self.add("LayerNormalization", x, one, axis=-1, epsilon=1e-5)
+        scaled = self.add("Mul", plain, self.constant(gain[:, None], f"{key}_g"))
+        return self.add("Add", scaled, self.constant(shift[:, None], f"{key}_o"))
 
-    Inputs: mel (T, bands), T even; phones (P,) int64; pool (parts · P, T / 2); extras
-    (P, extras); members (W, P). Outputs: posteriors (T / 2, classes), the mean over networks;
-    phone_scores (networks, P), word_scores (networks, W), line_scores (networks, 4), on 0–2.
+    def shifted(self, x: str, before: int, after: int) -> str:
+        pads = np.array([0, before, 0, 0, after, 0], np.int64)
+        return self.add("Pad", x, self.constant(pads, f"pads_{before}_{after}"))
+
+    def cut(self, x: str, start: int, end: int, axis: int) -> str:
+        limits = [self.whole(f"at_{value}".replace("-", "m"), value) for value in (start, end)]
+        return self.add("Slice", x, *limits, self.whole(f"axis_{axis}", axis))
+
+    def model(self, name: str, inputs: _Shapes, outputs: _Shapes) -> Any:
+        whole = frozenset({"phones"})
+        infos = [
+            [
+                helper.make_tensor_value_info(
+                    key, TensorProto.INT64 if key in whole else TensorProto.FLOAT, size
+                )
+                for key, size in shapes.items()
+            ]
+            for shapes in (inputs, outputs)
+        ]
+        return helper.make_model(
+            helper.make_graph(self._nodes, name, *infos, list(self._constants.values())),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="train_scorer",
+        )
+
+
+def export(networks: Sequence[PhoneScorer], folder: Path, provenance: dict[str, str]) -> None:
+    """Write `networks`, all of one shape: what listens, and what scores what was heard.
+
+    A line is listened to once and may be scored at several places, hence two files.
+
+    `LISTENER_FILE`: mel (T, bands), T even, to heard (networks, T / 2, channels + classes), and
+    posteriors (T / 2, classes), the mean over networks.
+    `SCORER_FILE`: heard; phones (P,) int64; pool (parts · P, T / 2); extras (P, extras); members
+    (W, P) to phone_scores (networks, P), word_scores (networks, W), line_scores (networks, 4),
+    on 0–2.
     """
     state = [
         {key: value.numpy() for key, value in network.state_dict().items()} for network in networks
     ]
-    graph = _Graph()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, model in ((LISTENER_FILE, _listener(state)), (SCORER_FILE, _scorer(state))):
+        helper.set_model_props(model, {"phones": " ".join(PHONES), **provenance})
+        onnx.checker.check_model(model, full_check=True)
+        (folder / name).write_bytes(model.SerializeToString())
 
-    def stacked(key: str) -> NDArray[np.float32]:
-        return np.stack([one[key] for one in state])
 
-    def linear(x: str, key: str) -> str:
-        product = graph.add(
-            "MatMul", x, graph.weights(stacked(f"{key}.weight").transpose(0, 2, 1), f"{key}_w")
-        )
-        return graph.add(
-            "Add", product, graph.constant(stacked(f"{key}.bias")[:, None], f"{key}_b")
-        )
-
-    def normalised(x: str, key: str) -> str:
-        width = state[0][f"{key}.weight"].shape[0]
-        one = graph.constant(np.ones(width, np.float32), f"{key}_one")
-        plain = graph.add("LayerNormalization", x, one, axis=-1, epsilon=1e-5)
-        scaled = graph.add(
-            "Mul", plain, graph.constant(stacked(f"{key}.weight")[:, None], f"{key}_g")
-        )
-        return graph.add("Add", scaled, graph.constant(stacked(f"{key}.bias")[:, None], f"{key}_o"))
-
-    def shape(*sizes: int) -> str:
-        name = "shape_" + "_".join(map(str, sizes)).replace("-", "m")
-        if all(constant.name != name for constant in graph.constants):
-            graph.constant(np.array(sizes, np.int64), name)
-        return name
-
-    def shifted(x: str, before: int, after: int) -> str:
-        pads = graph.constant(np.array([0, before, 0, 0, after, 0], np.int64), f"pads_{x}_{before}")
-        return graph.add("Pad", x, pads)
-
-    def cut(x: str, start: int, end: int, axis: int) -> str:
-        limits = [
-            graph.constant(np.array([value], np.int64), f"cut_{x}_{start}_{name}")
-            for name, value in (("start", start), ("end", end), ("axis", axis))
-        ]
-        return graph.add("Slice", x, *limits)
-
-    everything = 2**31
+def _listener(state: _State) -> Any:
+    graph = _Graph(state)
+    pairs = graph.add("Reshape", "mel", graph.shape(1, -1, 2 * BANDS))
     # Frames, two by two: each step sees the frame before, its own two and the one after.
-    pairs = graph.add("Reshape", "mel", shape(1, -1, 2 * BANDS))
-    left = cut(cut(shifted(pairs, 1, 0), 0, -1, 1), BANDS, 2 * BANDS, 2)
-    right = cut(cut(shifted(pairs, 0, 1), 1, everything, 1), 0, BANDS, 2)
+    left = graph.cut(graph.cut(graph.shifted(pairs, 1, 0), 0, -1, 1), BANDS, 2 * BANDS, 2)
+    right = graph.cut(graph.cut(graph.shifted(pairs, 0, 1), 1, _ALL, 1), 0, BANDS, 2)
     x = graph.add("Concat", left, pairs, right, axis=2)
-    x = graph.add("Relu", normalised(linear(x, "stem"), "stem_norm"))
+    x = graph.add("Relu", graph.normalised(graph.linear(x, "stem"), "stem_norm"))
     for number, reach in enumerate(DILATIONS):
-        before = cut(shifted(x, reach, 0), 0, -reach, 1)
-        after = cut(shifted(x, 0, reach), reach, everything, 1)
+        before = graph.cut(graph.shifted(x, reach, 0), 0, -reach, 1)
+        after = graph.cut(graph.shifted(x, 0, reach), reach, _ALL, 1)
         joined = graph.add("Concat", before, x, after, axis=2)
-        mixed = normalised(linear(joined, f"body.{number}.mix"), f"body.{number}.norm")
+        mixed = graph.linear(joined, f"body.{number}.mix")
+        mixed = graph.normalised(mixed, f"body.{number}.norm")
         x = graph.add("Add", x, graph.add("Relu", mixed))
-    logits = linear(x, "classify")
-    log_posteriors = graph.add("LogSoftmax", logits, axis=-1)
-    mean = graph.add("ReduceMean", graph.add("Exp", log_posteriors), axes=[0], keepdims=0)
-    graph.add("Identity", mean, out="posteriors")
-    # Phones.
-    pooled = graph.add("MatMul", "pool", graph.add("Concat", x, log_posteriors, axis=2))
+    log_posteriors = graph.add("LogSoftmax", graph.linear(x, "classify"), axis=-1)
+    graph.add("Concat", x, log_posteriors, axis=2, out="heard")
+    likely = graph.add("Exp", log_posteriors)
+    graph.add("ReduceMean", likely, axes=[0], keepdims=0, out="posteriors")
+    return graph.model(
+        "phone_listener",
+        {"mel": ["frames", BANDS]},
+        {"heard": [len(state), "steps", CHANNELS + CLASSES], "posteriors": ["steps", CLASSES]},
+    )
+
+
+def _scorer(state: _State) -> Any:
+    graph = _Graph(state)
+    pooled = graph.add("MatMul", "pool", "heard")
     acoustic = graph.add(
-        "Reshape", cut(pooled, 0, CHANNELS, 2), shape(len(state), -1, PARTS * CHANNELS)
+        "Reshape",
+        graph.cut(pooled, 0, CHANNELS, 2),
+        graph.shape(len(state), -1, PARTS * CHANNELS),
     )
     thirds = graph.add(
-        "Reshape", cut(pooled, CHANNELS, everything, 2), shape(len(state), -1, PARTS, CLASSES)
+        "Reshape",
+        graph.cut(pooled, CHANNELS, _ALL, 2),
+        graph.shape(len(state), -1, PARTS, CLASSES),
     )
     evidence = graph.add("ReduceMean", thirds, axes=[2], keepdims=0)
-    hot = graph.add(
-        "OneHot", "phones", graph.constant(np.array([CLASSES], np.int64), "depth"),
-        graph.constant(np.array([0, 1], np.float32), "off_on"), axis=-1,
-    )  # fmt: skip
+    hot = graph.add("OneHot", "phones", graph.whole("depth", CLASSES), graph.off_on(), axis=-1)
     own = graph.add(
-        "ReduceSum",
-        graph.add("Mul", evidence, hot),
-        graph.constant(np.array([2], np.int64), "last"),
-        keepdims=1,
+        "ReduceSum", graph.add("Mul", evidence, hot), graph.whole("last", 2), keepdims=1
     )
     lead = graph.add("Sub", own, graph.add("ReduceMax", evidence, axes=[2], keepdims=1))
-    gain = graph.constant(np.array(EVIDENCE_GAIN, np.float32), "gain")
+    gain = graph.number("gain", EVIDENCE_GAIN)
     embedded = graph.add(
-        "Gather", graph.constant(stacked("embed.weight"), "embed_w"), "phones", axis=1
+        "Gather", graph.constant(graph.stacked("embed.weight"), "embed_w"), "phones", axis=1
     )
     copies = graph.constant(np.array([len(state), 1, 1], np.int64), "copies")
-    extras = graph.add(
-        "Tile",
-        graph.add("Unsqueeze", "extras", graph.constant(np.array([0], np.int64), "first")),
-        copies,
-    )
+    extras = graph.add("Tile", graph.add("Unsqueeze", "extras", graph.whole("first", 0)), copies)
     scaled = [graph.add("Mul", part, gain) for part in (evidence, own, lead)]
     joined = graph.add("Concat", acoustic, *scaled, embedded, extras, axis=2)
-    segment = graph.add("Relu", normalised(linear(joined, "join"), "join_norm"))
+    segment = graph.add("Relu", graph.normalised(graph.linear(joined, "join"), "join_norm"))
     around = [_recurrent(graph, segment, one, number) for number, one in enumerate(state)]
     context = graph.add("Concat", *around, axis=0) if len(around) > 1 else around[0]
     heard = graph.add("Concat", context, segment, axis=2)
-    each = linear(heard, "score")
-    width = graph.constant(np.array([2], np.int64), "width")
-    graph.add("Squeeze", each, width, out="phone_scores")
+    each = graph.linear(heard, "score")
+    graph.add("Squeeze", each, graph.whole("width", 2), out="phone_scores")
     # Words: the mean of their phones, and the worst of them.
-    sizes = graph.add(
-        "ReduceSum", "members", graph.constant(np.array([1], np.int64), "across"), keepdims=1
-    )
+    sizes = graph.add("ReduceSum", "members", graph.whole("across", 1), keepdims=1)
     shares = graph.add("Div", "members", sizes)
-    one, far = (
-        graph.constant(np.array(value, np.float32), key)
-        for value, key in ((1.0, "one"), (FAR, "far"))
-    )
-    away = graph.add("Mul", far, graph.add("Sub", one, "members"))
+    absent = graph.add("Sub", graph.number("one", 1.0), "members")
+    away = graph.add("Mul", graph.number("far", FAR), absent)
     others = graph.add("Add", graph.add("Transpose", each, perm=[0, 2, 1]), away)
-    worst = graph.add("ReduceMin", others, axes=[2], keepdims=1)
     of_words = graph.add(
         "Concat",
         graph.add("MatMul", shares, heard),
         graph.add("MatMul", shares, each),
-        worst,
+        graph.add("ReduceMin", others, axes=[2], keepdims=1),
         axis=2,
     )
-    graph.add("Squeeze", linear(of_words, "word"), width, out="word_scores")
-    whole = linear(graph.add("ReduceMean", heard, axes=[1], keepdims=1), "line")
-    graph.add(
-        "Squeeze", whole, graph.constant(np.array([1], np.int64), "middle"), out="line_scores"
+    words = graph.linear(of_words, "word")
+    graph.add("Squeeze", words, graph.whole("word_width", 2), out="word_scores")
+    line = graph.linear(graph.add("ReduceMean", heard, axes=[1], keepdims=1), "line")
+    graph.add("Squeeze", line, graph.whole("middle", 1), out="line_scores")
+    return graph.model(
+        "phone_scorer",
+        {
+            "heard": [len(state), "steps", CHANNELS + CLASSES],
+            "phones": ["phones"],
+            "pool": ["parts", "steps"],
+            "extras": ["phones", EXTRAS],
+            "members": ["words", "phones"],
+        },
+        {
+            "phone_scores": [len(state), "phones"],
+            "word_scores": [len(state), "words"],
+            "line_scores": [len(state), LINE_SCORES],
+        },
     )
-
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "phone_scorer",
-            [
-                helper.make_tensor_value_info("mel", TensorProto.FLOAT, ["frames", BANDS]),
-                helper.make_tensor_value_info("phones", TensorProto.INT64, ["phones"]),
-                helper.make_tensor_value_info("pool", TensorProto.FLOAT, ["parts", "steps"]),
-                helper.make_tensor_value_info("extras", TensorProto.FLOAT, ["phones", EXTRAS]),
-                helper.make_tensor_value_info("members", TensorProto.FLOAT, ["words", "phones"]),
-            ],
-            [
-                helper.make_tensor_value_info("posteriors", TensorProto.FLOAT, ["steps", CLASSES]),
-                *(
-                    helper.make_tensor_value_info(name, TensorProto.FLOAT, [len(state), size])
-                    for name, size in (
-                        ("phone_scores", "phones"),
-                        ("word_scores", "words"),
-                        ("line_scores", LINE_SCORES),
-                    )
-                ),
-            ],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="train_scorer",
-    )
-    helper.set_model_props(model, {"phones": " ".join(PHONES), **provenance})
-    onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString())
 
 
 def _recurrent(graph: _Graph, segment: str, one: dict[str, Any], number: int) -> str:

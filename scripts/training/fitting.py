@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Recipe:
     """What a training run is made of."""
 
-    epochs: int = 12
+    epochs: int
     peak_rate: float = 3e-3
     decay: float = 0.02
     score_weight: float = 5.0
@@ -35,22 +35,15 @@ class Recipe:
     change: Augmentation = field(default_factory=Augmentation)
 
 
-def fit(
-    examples: list[Example],
-    recipe: Recipe,
-    seed: int,
-    *,
-    start: PhoneScorer | None = None,
-    say: str = "",
-) -> PhoneScorer:
-    """Train a network, from `start` where it is given; return the moving average of its weights.
+def fit(examples: list[Example], recipe: Recipe, *, seed: int, say: str = "") -> PhoneScorer:
+    """Train a network; return the moving average of its weights.
 
     The loss is the cross-entropy of the frames to their aligned phones, each weighted by how
     well the experts found it said, plus the squared error of the phone scores.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = PhoneScorer(recipe.dropout) if start is None else copy.deepcopy(start)
+    network = PhoneScorer(recipe.dropout)
     average: PhoneScorer = copy.deepcopy(network)
     average.eval()
     optimiser = torch.optim.AdamW(

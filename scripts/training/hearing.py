@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.alignment import AlignedPhone, AlignedWord, Alignment
+from analysis.consensus import judge
 from analysis.contour import PitchContour
 from analysis.evidence import gather
 from analysis.line_features import line_features
 from analysis.network import PhoneNetwork
 from analysis.phones import PHONES
 from analysis.presence import line_evidence, word_features
-from analysis.segments import Segments, extras
-from scripts.training.realignment import place
+from analysis.refinement import phone_table
+from analysis.segments import Segments, path_seconds
+from analysis.trellis import best_path, log_evidence
+from scripts.training.realignment import words_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from analysis.evidence import LineEvidence
     from analysis.line_features import DurationNorms
+    from analysis.network import Judgement
     from scripts.training.corpus import Example, Line
     from scripts.training.mismatches import Mismatch
 
@@ -33,25 +38,20 @@ class HeardLine:
 
     line: Line
     fold: int
-    phones: NDArray[np.float64]  # (P,) 0–2
-    words: NDArray[np.float64]  # (W,) 0–2
-    features: NDArray[np.float64]  # NAMES, then the network's line scores
+    phones: NDArray[np.float64]  # (P,) 0–2, by the network
+    words: NDArray[np.float64]  # (W,) 0–2, likewise
+    rows: Segments
+    table: NDArray[np.float64]  # of `analysis.refinement.phone_table`
+    evidence: NDArray[np.float64]  # (P, 40) mean log posteriors
+    features: NDArray[np.float64]  # of `analysis.calibration.NETWORK_FEATURES`
     gop_phones: NDArray[np.float64]
     gop_features: NDArray[np.float64]
-    likelihoods: NDArray[np.float64]
-    phone_rows: NDArray[np.int64]
     word_evidence: NDArray[np.float64]
     line_evidence: NDArray[np.float64]
 
 
-def rows_of(text: Example | Mismatch, spans: NDArray[np.float32]) -> Segments:
-    """Lay a text out as the network takes it, its phones at `spans`."""
-    return Segments(text.phones, spans, text.words, extras(spans, text.words))
-
-
-def aligned_words(rows: Segments, names: Sequence[str] | None = None) -> tuple[AlignedWord, ...]:
-    """Rebuild words from arrays; what they are called matters to nothing here."""
-    names = names or [""] * (int(rows.words[-1]) + 1)
+def aligned_words(rows: Segments, names: Sequence[str]) -> tuple[AlignedWord, ...]:
+    """Rebuild words from arrays."""
     words = []
     for index, name in enumerate(names):
         phones = tuple(
@@ -87,6 +87,31 @@ def hear_fold(task: FoldTask) -> list[HeardLine]:
     ]  # fmt: skip
 
 
+def judged(
+    text: Example | Mismatch,
+    mel: NDArray[np.float32],
+    network: PhoneNetwork,
+    priors: NDArray[np.float64],
+) -> tuple[Segments, Judgement, LineEvidence, NDArray[np.float64]] | None:
+    """Place a text on a recording and judge it there, as the core does.
+
+    Returns
+    -------
+    Its phones, their scores, what was heard, and the evidence of each word; None where there is
+    less sound than text.
+    """
+    heard = network.listen(mel)
+    own = words_of(text)
+    path = best_path(log_evidence(heard.posteriors, priors), own)
+    if path is None:
+        return None
+    rows = Segments.at(text.phones, path_seconds(path.spans), text.words)
+    judgement = judge(network, heard, rows, own, priors, profile="accurate")
+    evidence = gather(heard.posteriors, rows, path, priors)
+    phones, words = judgement.phones.astype(float), judgement.words.astype(float)
+    return rows, judgement, evidence, word_features(rows, evidence, phones, words)
+
+
 def hear(
     example: Example,
     *,
@@ -104,19 +129,18 @@ def hear(
     from analysis.gop import phone_scores
 
     mel = example.mels[0].astype(np.float32)
-    spans = place(mel, example, [network], priors)
-    rows = rows_of(example, example.spans if spans is None else spans)
+    found = judged(example, mel, network, priors)
+    if found is None:
+        raise ValueError(f"{example.line.name} is shorter than its text.")
+    rows, judgement, evidence, of_words = found
     names = example.line.words
     alignment = Alignment(aligned_words(rows, names), "network")
-    judgement = network.judge(mel, rows)
-    evidence = gather(judgement.posteriors, rows, alignment.placed, priors)
     phones, words = judgement.phones.astype(float), judgement.words.astype(float)
     likelihoods = example.likelihoods.astype(float)
-    by_sphinx = rows_of(example, example.spans)
+    by_sphinx = Segments.at(example.phones, example.spans, example.words)
     gop_alignment = Alignment(aligned_words(by_sphinx, names), "pocketsphinx")
     by_gop = phone_scores(rows.phones, likelihoods, gop_table) / 50.0
     gop_words = rows.members() @ by_gop / rows.members().sum(axis=1)
-    heard = word_features(rows, evidence, phones, words)
     features = line_features(
         alignment, rows, phones, words,
         own=evidence.own(rows), lead=evidence.lead(rows), mel=mel, pitch=pitch, norms=norms,
@@ -130,13 +154,14 @@ def hear(
         fold=fold,
         phones=phones,
         words=words,
-        features=np.concatenate((features, judgement.line)),
+        rows=rows,
+        table=phone_table(rows, judgement, evidence, mel=mel, norms=norms),
+        evidence=evidence.phones,
+        features=np.r_[features, evidence.path_fit, judgement.line],
         gop_phones=by_gop,
         gop_features=gop_features,
-        likelihoods=likelihoods,
-        phone_rows=rows.phones,
-        word_evidence=heard,
-        line_evidence=line_evidence(heard, rows, evidence),
+        word_evidence=of_words,
+        line_evidence=line_evidence(of_words, rows, evidence),
     )
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.network_alignment import path_seconds
 from analysis.phones import PHONES
+from analysis.segments import path_seconds
 from analysis.trellis import best_path, log_evidence
 from scripts.training.priors import log_priors
 
@@ -53,10 +53,14 @@ def place(
 
     None when there is less sound than text.
     """
-    posteriors = np.mean([network.listen(mel) for network in networks], axis=0)
-    words = [
+    posteriors = np.mean([network.listen(mel).posteriors for network in networks], axis=0)
+    path = best_path(log_evidence(posteriors, priors), words_of(text))
+    return None if path is None else path_seconds(path.spans)
+
+
+def words_of(text: Example | Mismatch) -> list[list[str]]:
+    """Return the phones of each word of a text."""
+    return [
         [PHONES[phone] for phone in text.phones[text.words == word]]
         for word in range(int(text.words[-1]) + 1)
     ]
-    path = best_path(log_evidence(posteriors, priors), words)
-    return None if path is None else path_seconds(path.spans)

@@ -6,11 +6,13 @@ import itertools
 import subprocess
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from analysis import scorer
 from analysis.audio import Recording
+from analysis.consensus import judge
 from analysis.reference import Reference
 from analysis.scoring import WEIGHTS, Options, blend, score, warm_up
 
@@ -179,3 +181,15 @@ def test_scraps_of_sound_are_scored_without_an_error(speech: Speech, samples: in
 def test_warming_up_needs_no_input_and_can_be_repeated() -> None:
     warm_up()
     warm_up()
+
+
+def test_the_warm_up_runs_the_network_to_its_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[str] = []
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        judged.append(kwargs["profile"])
+        return judge(*args, **kwargs)
+
+    monkeypatch.setattr(scorer, "judge", counting)
+    warm_up()
+    assert judged == ["accurate", "fast"]

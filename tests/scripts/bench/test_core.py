@@ -5,7 +5,7 @@ import numpy as np
 from analysis import Recording, Reference
 from analysis.aligned import BORDER_SHIFT_S
 from analysis.alignment import Aligner
-from analysis.network_alignment import path_seconds
+from analysis.segments import path_seconds
 from scripts.bench.bare_kernels import BareKernels
 from scripts.bench.core import measure
 from scripts.bench.lines import join
