@@ -170,7 +170,8 @@ def _pronunciation(evidence: Evidence) -> Iterator[Advice]:
         values: dict[str, str | int | float] = {"word": evidence.word(word.index)}
         span = evidence.span(word.index)
         code = "word_unclear"
-        if worst is not None and unclear:
+        # What was said instead is told of no other phone than one that scored low.
+        if worst is not None and (unclear or worst.said is not None):
             code = "sound_unclear"
             values["sound"] = worst.phone
             span = (worst.start, worst.end)

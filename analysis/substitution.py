@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Only of a phone that scored low is it said what it sounded like,
-SAID_BELOW: Final = 60.0
+SAID_BELOW: Final = 65.0
 # when one other phone holds this share of the evidence,
 LEAST_CONFIDENCE: Final = 0.4
 # and this many times the share of the phone that should be there.

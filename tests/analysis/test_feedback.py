@@ -130,6 +130,17 @@ def test_a_mispronounced_sound_is_named_with_what_it_sounded_like() -> None:
     assert first.effect == pytest.approx(0.5 * 50.0 / 4)
 
 
+def test_a_sound_that_was_clearly_another_is_named_although_it_did_not_score_that_low() -> None:
+    phones = (
+        PhoneAssessment("ER", 1.0, 1.2, 60.0, said="W", said_confidence=0.8),
+        PhoneAssessment("N", 1.2, 1.3, 90.0),
+    )
+    said = with_words(word(0), WordAssessment(1, "mispronounced", 65.0, phones), word(2), word(3))
+    first = advise(said)[0]
+    assert first.code == "sound_replaced"
+    assert first.values["said"] == "W"
+
+
 def test_a_word_that_is_bad_all_over_is_named_as_a_word() -> None:
     assert codes(with_words(word(0, 55.0, "mispronounced"), word(1), word(2), word(3))) == [
         "word_unclear"
