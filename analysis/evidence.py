@@ -74,14 +74,13 @@ def gather(
     logs = np.log(np.maximum(posteriors, np.float32(FLOOR)))
     pooled = rows.pool(len(posteriors)) @ logs
     thirds = pooled.reshape(-1, PARTS, posteriors.shape[1]).astype(np.float64)
-    words = len(np.unique(rows.words))
     return LineEvidence(
         posteriors=posteriors,
         thirds=thirds,
         phones=thirds.mean(axis=1),
         likelihoods=log_evidence(posteriors, log_priors),
         path=path,
-        presence=np.zeros(words)
+        presence=np.zeros(rows.word_rows()[-1] + 1)
         if path is None
         else np.clip(path.presence, LEAST_PRESENCE_NATS, MOST_PRESENCE_NATS),
     )

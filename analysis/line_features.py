@@ -46,6 +46,13 @@ class DurationNorms:
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
+    def oddness(
+        self, phones: NDArray[np.int64], log_durations: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return (P,) how far each phone's log duration lies from its usual one, in deviations."""
+        odd: NDArray[np.float64] = (log_durations - self.mean[phones]) / self.deviation[phones]
+        return odd
+
 
 def line_features(
     alignment: Alignment,
@@ -87,14 +94,13 @@ def _said(
     own: NDArray[np.float64],
     lead: NDArray[np.float64],
 ) -> list[float]:
-    _, start = np.unique(rows.words, return_index=True)
     return [
         float(scores.mean()),
         float(np.quantile(scores, 0.1)),
         float(np.quantile(scores, 0.25)),
         float((scores < _WRONG).mean()),
         float((scores < _DOUBTFUL).mean()),
-        float(np.minimum.reduceat(scores, np.sort(start)).mean()),
+        float(rows.word_worst(scores).mean()),
         float(words.mean()),
         float((words < _WORD_WRONG).mean()),
         float(own.mean()),
@@ -110,7 +116,7 @@ def _timed(alignment: Alignment, rows: Segments, norms: DurationNorms) -> list[f
     gaps = [after.start - before.end for before, after in pairwise(placed)]
     durations = np.maximum(rows.spans[:, 1] - rows.spans[:, 0], 0.01).astype(np.float64)
     logs = np.log(durations)
-    odd = (logs - norms.mean[rows.phones]) / norms.deviation[rows.phones]
+    odd = norms.oddness(rows.phones, logs)
     centred = odd - odd.mean()
     return [
         found.speech_rate or 0.0,

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.phones import PHONES
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,7 +19,6 @@ NETWORK_FOLDER: Final = Path(__file__).parent / "data"
 LISTENER_FILE: Final = "phone_listener.onnx"
 SCORER_FILE: Final = "phone_scorer.onnx"
 NO_TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
-SILENCE: Final = len(PHONES)
 # The experts' scale of a phone, which the network speaks.
 TOP_SCORE: Final = 2.0
 

@@ -39,20 +39,19 @@ def word_features(
     evidence : what the network's posteriors say of them.
     phone_scores, word_scores : (P,) and (placed words,), 0–2.
     """
-    members = rows.members().astype(np.float64)
-    sizes = members.sum(axis=1)
+    sizes = np.bincount(rows.word_rows())
     own, lead = evidence.own(rows), evidence.lead(rows)
     durations = np.log(np.maximum(rows.spans[:, 1] - rows.spans[:, 0], 0.01))
     return np.stack(
         [
             evidence.presence / sizes,
             evidence.presence,
-            members @ own / sizes,
-            np.minimum.reduceat(own, rows.word_starts()),
-            members @ lead / sizes,
-            members @ phone_scores / sizes,
+            rows.word_means(own),
+            rows.word_worst(own),
+            rows.word_means(lead),
+            rows.word_means(phone_scores),
             word_scores,
-            members @ durations / sizes,
+            rows.word_means(durations),
             np.log(sizes),
         ],
         axis=1,

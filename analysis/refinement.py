@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analysis.calibration import LINE_SCORES
 from analysis.network import TOP_SCORE
 from analysis.phones import PHONES
 from analysis.segments import MEL_FRAME_S
@@ -36,7 +37,7 @@ HELPING: Final = (
     # Scores of the network, 0–2: of the phone, its word, its word's phones, the line's, the
     # phones beside it, and the line as a whole.
     "phone", "word", "word_worst", "word_mean", "line_mean", "line_low", "before", "after",
-    "line_accuracy", "line_fluency", "line_prosodic", "line_total",
+    *(f"line_{name}" for name in LINE_SCORES),
     # Log posteriors: of the phone, over the best other phone, its least, greatest, first and last
     # third, and the means of the line and the word.
     "own", "lead", "own_least", "own_most", "own_first", "own_last",
@@ -132,18 +133,15 @@ def phone_table(
     mel : (frames, 80) normalised log-mel energies.
     norms : usual durations.
     """
-    members = rows.members().astype(np.float64)
-    word = members.argmax(axis=0)
-    sizes = members.sum(axis=1)
+    word = rows.word_rows()
+    sizes = np.bincount(word)
     count = len(rows.phones)
     scores = judgement.phones.astype(np.float64)
     own = evidence.own(rows)
     others = evidence.phones[np.arange(count), rivals(evidence.phones, rows.phones)]
-    lead = own - others
     thirds = evidence.thirds[np.arange(count), :, rows.phones]
-    presence = evidence.presence
     logs = np.log(np.maximum(rows.spans[:, 1] - rows.spans[:, 0], 0.01)).astype(np.float64)
-    odd = (logs - norms.mean[rows.phones]) / norms.deviation[rows.phones]
+    odd = norms.oddness(rows.phones, logs)
 
     def of_line(value: float) -> NDArray[np.float64]:
         return np.full(count, value)
@@ -151,31 +149,27 @@ def phone_table(
     columns = {
         "phone": scores,
         "word": judgement.words.astype(np.float64)[word],
-        "word_worst": np.minimum.reduceat(scores, rows.word_starts())[word],
-        "word_mean": (members @ scores / sizes)[word],
+        "word_worst": rows.word_worst(scores)[word],
+        "word_mean": rows.word_means(scores)[word],
         "line_mean": of_line(scores.mean()),
         "line_low": of_line(float(np.quantile(scores, _LOW))),
         "before": np.append(scores.mean(), scores[:-1]),
         "after": np.append(scores[1:], scores.mean()),
         **{
-            name: of_line(float(score))
-            for name, score in zip(
-                ("line_accuracy", "line_fluency", "line_prosodic", "line_total"),
-                judgement.line,
-                strict=True,
-            )
+            f"line_{name}": of_line(float(score))
+            for name, score in zip(LINE_SCORES, judgement.line, strict=True)
         },
         "own": own,
-        "lead": lead,
+        "lead": own - others,
         "own_least": thirds.min(axis=1),
         "own_most": thirds.max(axis=1),
         "own_first": thirds[:, 0],
         "own_last": thirds[:, -1],
         "line_own": of_line(own.mean()),
-        "line_lead": of_line(float(np.minimum(lead, 0.0).mean())),
-        "word_own": (members @ own / sizes)[word],
-        "presence_per_phone": (presence / sizes)[word],
-        "presence": presence[word],
+        "line_lead": of_line(float(np.minimum(own - others, 0.0).mean())),
+        "word_own": rows.word_means(own)[word],
+        "presence_per_phone": (evidence.presence / sizes)[word],
+        "presence": evidence.presence[word],
         "path_fit": of_line(evidence.path_fit),
         "silence": evidence.phones[:, len(PHONES)],
         "uncertainty": -(np.exp(evidence.phones) * evidence.phones).sum(axis=1),
@@ -199,12 +193,7 @@ def refined_words(
     phones : (P,) refined scores, of which the word's mean and its worst count.
     words : (placed words,) the network's own.
     """
-    members = rows.members().astype(np.float64)
-    sizes = members.sum(axis=1)
-    joined: NDArray[np.float64] = (
-        words + members @ phones / sizes + np.minimum.reduceat(phones, rows.word_starts())
-    ) / 3.0
-    return joined
+    return (words + rows.word_means(phones) + rows.word_worst(phones)) / 3.0
 
 
 def rivals(evidence: NDArray[np.float64], phones: NDArray[np.int64]) -> NDArray[np.int64]:

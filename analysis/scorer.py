@@ -23,7 +23,7 @@ from analysis.insertion import find_insertions
 from analysis.line_features import line_features
 from analysis.network import PhoneNetwork, load_network
 from analysis.presence import holds_speech, line_evidence, word_features
-from analysis.refinement import Refinement, load_refinement, refined_words
+from analysis.refinement import load_refinement, refined_words
 from analysis.segments import Segments, segments
 from analysis.substitution import said_instead
 from analysis.trellis import best_path, log_evidence
@@ -76,7 +76,7 @@ def assess(
     profile : ``fast`` scores the phones at one alignment, ``accurate`` at three.
     """
     calibration = load_calibration()
-    network, refinement = load_network(), load_refinement()
+    network = load_network()
     engine = {
         "aligner": alignment.method,
         "scorer": network.name if network else "gop",
@@ -94,7 +94,7 @@ def assess(
         judged = _by_gop(calibration, alignment, rows, mel=mel, pitch=pitch)
     else:
         judged = _by_network(
-            network, refinement, calibration, alignment, rows, mel=mel, pitch=pitch, profile=profile
+            network, calibration, alignment, rows, mel=mel, pitch=pitch, profile=profile
         )
     if judged is None:
         return _zeros(count, "wrong_text", engine)
@@ -111,7 +111,7 @@ def _by_gop(
 ) -> _Judged:
     likelihoods = _likelihoods(alignment)
     scores = phone_scores(rows.phones, likelihoods, calibration.gop) / PHONE_TO_PERCENT
-    words = rows.members() @ scores / rows.members().sum(axis=1)
+    words = rows.word_means(scores)
     features = line_features(
         alignment, rows, scores, words,
         own=likelihoods, lead=likelihoods,
@@ -122,7 +122,6 @@ def _by_gop(
 
 def _by_network(
     network: PhoneNetwork,
-    refinement: Refinement,
     calibration: Calibration,
     alignment: Alignment,
     rows: Segments,
@@ -132,6 +131,8 @@ def _by_network(
     profile: Profile,
 ) -> _Judged | None:
     """Judge by the network; None when this is another text."""
+    # Ahead of all that may end here: a warm-up reaches this line, and then no job waits for it.
+    refinement = load_refinement()
     words = [[phone.phone for phone in word.phones] for word in alignment.placed]
     priors = calibration.log_priors
     hearing = alignment.hearing

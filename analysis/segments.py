@@ -58,16 +58,26 @@ class Segments:
         """Lay phones out at `spans`."""
         return cls(phones, spans, words, extras(spans, words))
 
-    def word_starts(self) -> NDArray[np.int64]:
-        """Return (placed words,) the row of each word's first phone."""
-        starts: NDArray[np.int64] = np.flatnonzero(
-            np.append(True, self.words[1:] != self.words[:-1])
-        )
-        return starts
+    def word_rows(self) -> NDArray[np.int64]:
+        """Return (P,) which of the placed words each phone belongs to."""
+        rows: NDArray[np.int64] = np.cumsum(np.append(False, self.words[1:] != self.words[:-1]))
+        return rows
+
+    def word_means(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return (placed words,) the mean of each word's phones, of values (P,)."""
+        members = self.members().astype(np.float64)
+        means: NDArray[np.float64] = members @ values / members.sum(axis=1)
+        return means
+
+    def word_worst(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (placed words,) the least of each word's phones, of values (P,)."""
+        starts = np.flatnonzero(np.append(True, self.words[1:] != self.words[:-1]))
+        worst: NDArray[np.float64] = np.minimum.reduceat(values, starts)
+        return worst
 
     def members(self) -> NDArray[np.float32]:
         """Return (placed words, P): 1 where a phone belongs to a word."""
-        row = np.cumsum(np.append(False, self.words[1:] != self.words[:-1]))
+        row = self.word_rows()
         members = np.zeros((int(row[-1]) + 1, len(row)), dtype=np.float32)
         members[row, np.arange(len(row))] = 1.0
         return members

@@ -185,7 +185,7 @@ def _scored(
             for one, phones in zip(heard, refined, strict=True)
         ]
         return refined, words
-    return [one.gop_phones for one in heard], [_word_means(one) for one in heard]
+    return [one.gop_phones for one in heard], [one.rows.word_means(one.gop_phones) for one in heard]
 
 
 def _pairs(
@@ -217,12 +217,6 @@ def _pairs(
 
 def _told(levels: dict[str, Pairs]) -> dict[str, Any]:
     return {level: agreement(pairs).as_dict() for level, pairs in levels.items()}
-
-
-def _word_means(one: HeardLine) -> NDArray[np.float64]:
-    members = one.rows.members()
-    means: NDArray[np.float64] = members @ one.gop_phones / members.sum(axis=1)
-    return means
 
 
 if __name__ == "__main__":

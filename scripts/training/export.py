@@ -64,9 +64,6 @@ class _Graph:
     def number(self, name: str, value: float) -> str:
         return self.constant(np.array(value, np.float32), name)
 
-    def off_on(self) -> str:
-        return self.constant(np.array([0, 1], np.float32), "off_on")
-
     def shape(self, *sizes: int) -> str:
         name = "shape_" + "_".join(map(str, sizes)).replace("-", "m")
         return self.constant(np.array(sizes, np.int64), name)
@@ -185,7 +182,13 @@ def _scorer(state: _State) -> Any:
         graph.shape(len(state), -1, PARTS, CLASSES),
     )
     evidence = graph.add("ReduceMean", thirds, axes=[2], keepdims=0)
-    hot = graph.add("OneHot", "phones", graph.whole("depth", CLASSES), graph.off_on(), axis=-1)
+    hot = graph.add(
+        "OneHot",
+        "phones",
+        graph.whole("depth", CLASSES),
+        graph.constant(np.array([0, 1], np.float32), "off_on"),
+        axis=-1,
+    )
     own = graph.add(
         "ReduceSum", graph.add("Mul", evidence, hot), graph.whole("last", 2), keepdims=1
     )

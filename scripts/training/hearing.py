@@ -140,7 +140,7 @@ def hear(
     by_sphinx = Segments.at(example.phones, example.spans, example.words)
     gop_alignment = Alignment(aligned_words(by_sphinx, names), "pocketsphinx")
     by_gop = phone_scores(rows.phones, likelihoods, gop_table) / 50.0
-    gop_words = rows.members() @ by_gop / rows.members().sum(axis=1)
+    gop_words = rows.word_means(by_gop)
     features = line_features(
         alignment, rows, phones, words,
         own=evidence.own(rows), lead=evidence.lead(rows), mel=mel, pitch=pitch, norms=norms,
