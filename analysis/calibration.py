@@ -15,17 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.line_features import NAMES, DurationNorms
+from analysis.line_features import LINE_SCORES, NETWORK_NAMES, DurationNorms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CALIBRATION_PATH: Final = Path(__file__).parent / "data" / "calibration.json"
-# The experts' names of what a line is scored on, in the network's order.
-LINE_SCORES: Final = ("accuracy", "fluency", "prosodic", "total")
-# What the network's heads are made of: its hearing adds how well the line's path fits, and its own
-# scores of the line.
-NETWORK_FEATURES: Final = (*NAMES, "path_fit", *LINE_SCORES)
 # Those that have a head of their own; the total is a blend of them.
 HEADS: Final = LINE_SCORES[:3]
 
@@ -110,7 +105,7 @@ def load_calibration(path: Path = CALIBRATION_PATH) -> Calibration:
 
 def _head(stored: dict[str, Any]) -> LineHead:
     names = stored["features"]
-    order = [names.index(name) for name in NETWORK_FEATURES if name in names]
+    order = [names.index(name) for name in NETWORK_NAMES if name in names]
     if len(order) != len(names):
         raise ValueError(f"calibration.json names features this version does not make: {names}")
     return LineHead(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from analysis.alignment import Alignment
     from analysis.contour import PitchContour
+    from analysis.evidence import LineEvidence
+    from analysis.network import Judgement
     from analysis.segments import Segments
 
 NAMES: Final = (
@@ -32,6 +34,11 @@ NAMES: Final = (
     "pitch_spread", "pitch_range", "pitch_movement", "pitch_fall", "voiced_share",
     "vowel_level_spread",
 )  # fmt: skip
+# The experts' names of what a line is scored on, in the network's order.
+LINE_SCORES: Final = ("accuracy", "fluency", "prosodic", "total")
+# What `with_hearing` adds: how well the line's path fits, how native its phones are (their mean
+# and the less native quarter), and the network's own scores of the line.
+NETWORK_NAMES: Final = (*NAMES, "path_fit", "native_mean", "native_low_quarter", *LINE_SCORES)
 _WRONG: Final = 1.0
 _DOUBTFUL: Final = 1.7
 _WORD_WRONG: Final = 1.4
@@ -85,6 +92,25 @@ def line_features(
         _vowel_level_spread(rows, mel),
     ]
     return np.array(values, dtype=np.float64)
+
+
+def with_hearing(
+    features: NDArray[np.float64],
+    evidence: LineEvidence,
+    native: NDArray[np.float64],
+    judgement: Judgement,
+) -> NDArray[np.float64]:
+    """Return the row of `NETWORK_NAMES`: the line's features, and what only the network's has.
+
+    Parameters
+    ----------
+    features : of `line_features`.
+    native : (P,), see `analysis.nativeness`.
+    """
+    whole: NDArray[np.float64] = np.r_[
+        features, evidence.path_fit, native.mean(), np.quantile(native, 0.25), judgement.line
+    ]
+    return whole
 
 
 def _said(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.calibration import LINE_SCORES
+from analysis.line_features import LINE_SCORES
 from analysis.network import TOP_SCORE
 from analysis.phones import PHONES
 from analysis.segments import MEL_FRAME_S
@@ -46,6 +46,8 @@ HELPING: Final = (
     "presence_per_phone", "presence",
     # How well the line's path fits beside any phones at all.
     "path_fit",
+    # How native: of the phone, its word, the line, and the line's less native phones.
+    "native", "word_native", "line_native", "line_native_low",
 )  # fmt: skip
 # As `Segments.extras` has them.
 _PLACED: Final = (
@@ -61,6 +63,7 @@ NEUTRAL: Final = (
 USUAL: Final = ("usual", "usual_beside", "usual_before", "usual_after")
 NAMES: Final = (*HELPING, *NEUTRAL, *USUAL)
 _LOW: Final = 0.1
+_LOW_QUARTER: Final = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,12 +108,13 @@ class Refinement:
         rows: Segments,
         judgement: Judgement,
         evidence: LineEvidence,
+        native: NDArray[np.float64],
         *,
         mel: NDArray[np.float32],
         norms: DurationNorms,
     ) -> NDArray[np.float64]:
         """Return (P,) the phones' scores, 0–2; see `phone_table` for the parameters."""
-        table = phone_table(rows, judgement, evidence, mel=mel, norms=norms)
+        table = phone_table(rows, judgement, evidence, native, mel=mel, norms=norms)
         usual = self.usual.columns(rows.phones, evidence.phones)
         return np.clip(self.trees.predict(np.c_[table, usual]), 0.0, TOP_SCORE)
 
@@ -119,6 +123,7 @@ def phone_table(
     rows: Segments,
     judgement: Judgement,
     evidence: LineEvidence,
+    native: NDArray[np.float64],
     *,
     mel: NDArray[np.float32],
     norms: DurationNorms,
@@ -130,6 +135,7 @@ def phone_table(
     rows : the aligned phones.
     judgement : the network's scores of them.
     evidence : the network's posteriors, by phone and along the line's best path.
+    native : (P,), see `analysis.nativeness`.
     mel : (frames, 80) normalised log-mel energies.
     norms : usual durations.
     """
@@ -171,6 +177,10 @@ def phone_table(
         "presence_per_phone": (evidence.presence / sizes)[word],
         "presence": evidence.presence[word],
         "path_fit": of_line(evidence.path_fit),
+        "native": native,
+        "word_native": rows.word_means(native)[word],
+        "line_native": of_line(native.mean()),
+        "line_native_low": of_line(float(np.quantile(native, _LOW_QUARTER))),
         "silence": evidence.phones[:, len(PHONES)],
         "uncertainty": -(np.exp(evidence.phones) * evidence.phones).sum(axis=1),
         **dict(zip(_PLACED, rows.extras.T.astype(np.float64), strict=True)),

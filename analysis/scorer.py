@@ -20,7 +20,9 @@ from analysis.consensus import judge
 from analysis.evidence import LineEvidence, gather
 from analysis.gop import GOP_UNKNOWN_NATS, phone_scores
 from analysis.insertion import find_insertions
-from analysis.line_features import line_features
+from analysis.line_features import line_features, with_hearing
+from analysis.native_model import load_native_model
+from analysis.nativeness import nativeness
 from analysis.network import PhoneNetwork, load_network
 from analysis.presence import holds_speech, line_evidence, word_features
 from analysis.refinement import load_refinement, refined_words
@@ -94,7 +96,7 @@ def assess(
         judged = _by_gop(calibration, alignment, rows, mel=mel, pitch=pitch)
     else:
         judged = _by_network(
-            network, calibration, alignment, rows, mel=mel, pitch=pitch, profile=profile
+            network, calibration, recording, alignment, rows, pitch=pitch, profile=profile
         )
     if judged is None:
         return _zeros(count, "wrong_text", engine)
@@ -123,16 +125,18 @@ def _by_gop(
 def _by_network(
     network: PhoneNetwork,
     calibration: Calibration,
+    recording: Recording,
     alignment: Alignment,
     rows: Segments,
     *,
-    mel: NDArray[np.float32],
     pitch: PitchContour,
     profile: Profile,
 ) -> _Judged | None:
     """Judge by the network; None when this is another text."""
     # Ahead of all that may end here: a warm-up reaches this line, and then no job waits for it.
     refinement = load_refinement()
+    load_native_model()
+    mel = recording.log_mel
     words = [[phone.phone for phone in word.phones] for word in alignment.placed]
     priors = calibration.log_priors
     hearing = alignment.hearing
@@ -150,8 +154,11 @@ def _by_network(
         own=evidence.own(rows), lead=evidence.lead(rows),
         mel=mel, pitch=pitch, norms=calibration.durations,
     )  # fmt: skip
-    line = _line_scores(calibration, "network", np.r_[whole, evidence.path_fit, judgement.line])
-    phones = refinement.refine(rows, judgement, evidence, mel=mel, norms=calibration.durations)
+    native = nativeness(recording.samples, rows)
+    line = _line_scores(calibration, "network", with_hearing(whole, evidence, native, judgement))
+    phones = refinement.refine(
+        rows, judgement, evidence, native, mel=mel, norms=calibration.durations
+    )
     return _Judged(phones, refined_words(rows, phones, raw_words), line, evidence, absent)
 
 

@@ -32,7 +32,7 @@ from scripts.training.detectors import fit_detectors
 from scripts.training.folds import FOLDS, fold_of
 from scripts.training.gop_table import fit_gop_table
 from scripts.training.heads import PENALTIES, FittedHead, feature_names, fit_head
-from scripts.training.hearing import FoldTask, HeardLine, hear_fold, load_pitch
+from scripts.training.hearing import FoldTask, HeardLine, hear_fold
 from scripts.training.mismatches import make_mismatches
 from scripts.training.priors import duration_norms, log_priors
 from scripts.training.pseudo import line_goals
@@ -54,7 +54,6 @@ def main(
     """Fit all that is no network; print and keep the held-out report."""
     examples = load_examples(data, cache, processes=processes)
     folds = fold_of(example.line.speaker for example in examples)
-    pitches = load_pitch(data, [example.line for example in examples], cache)
     networks = [PhoneNetwork(network_folder(cache, fold)) for fold in range(FOLDS)]
     by_name = {example.line.name: example for example in examples}
     timed = realigned(examples, [], cache / REALIGNED)
@@ -67,7 +66,7 @@ def main(
                 fold=fold,
                 network=network_folder(cache, fold),
                 examples=tuple(replace(example, mels=example.mels[:1]) for example in own),
-                pitches=tuple(pitches[example.line.name] for example in own),
+                data=data,
                 norms=norms,
                 priors=priors,
                 gop_table=fit_gop_table([e for e in examples if folds[e.line.speaker] != fold]),

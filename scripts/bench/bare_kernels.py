@@ -1,9 +1,9 @@
 """What an analysis cannot do without, called directly: nothing checked, joined, told or kept.
 
 Decoding, log-mel features, the network once to hear and three times to judge, the best path at
-three powers of the prior and the weight of each word on it, and Praat's pitch in two passes. All
-that a kernel needs and does not compute itself (pronunciations, the voice's range, where the phones
-lie) is known beforehand.
+three powers of the prior and the weight of each word on it, how native each phone sounds, and
+Praat's pitch in two passes. All that a kernel needs and does not compute itself (pronunciations,
+the voice's range, where the phones lie) is known beforehand.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from analysis.audio import SAMPLE_RATE_HZ, Recording
 from analysis.calibration import load_calibration
 from analysis.consensus import FURTHER_POWERS
 from analysis.features import log_mel
+from analysis.nativeness import nativeness
 from analysis.network import load_network
 from analysis.pitch import (
     FIRST_PASS_CEILING_HZ,
@@ -96,6 +97,7 @@ class BareKernels:
         sound.to_pitch_ac(
             time_step=STEP_S, pitch_floor=self.floor_hz, pitch_ceiling=self.ceiling_hz
         )
+        nativeness(samples, self.rows)
         for _ in paths:
             self.network.judge(heard, self.rows)
         path = paths[0]

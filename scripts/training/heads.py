@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.calibration import LINE_SCORES, NETWORK_FEATURES
-from analysis.line_features import NAMES
+from analysis.line_features import LINE_SCORES, NAMES, NETWORK_NAMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +16,8 @@ PENALTIES: Final = (3.0, 10.0, 30.0, 100.0, 300.0)
 # A better phone may not lower the line: these may only help, and these may only harm.
 HELPING: Final = frozenset({
     "phone_mean", "phone_low_tenth", "phone_low_quarter", "word_minimum_mean", "word_mean",
-    "evidence_own", "evidence_lead", "path_fit", *LINE_SCORES,
+    "evidence_own", "evidence_lead", "path_fit", "native_mean",
+    "native_low_quarter", *LINE_SCORES,
 })  # fmt: skip
 HARMING: Final = frozenset({"phone_wrong", "phone_doubtful", "word_wrong"})
 
@@ -51,7 +51,7 @@ class FittedHead:
 
 def feature_names(scorer: str) -> tuple[str, ...]:
     """Return the names of a scorer's features; GOP has no line scores of a network."""
-    return NETWORK_FEATURES if scorer == "network" else NAMES
+    return NETWORK_NAMES if scorer == "network" else NAMES
 
 
 def fit_head(

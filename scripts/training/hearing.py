@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.alignment import AlignedPhone, AlignedWord, Alignment
+from analysis.audio import Recording
 from analysis.consensus import judge
-from analysis.contour import PitchContour
 from analysis.evidence import gather
-from analysis.line_features import line_features
+from analysis.line_features import line_features, with_hearing
+from analysis.nativeness import nativeness
 from analysis.network import PhoneNetwork
 from analysis.phones import PHONES
+from analysis.pitch import track_pitch
 from analysis.presence import line_evidence, word_features
 from analysis.refinement import phone_table
 from analysis.segments import Segments, path_seconds
 from analysis.trellis import best_path, log_evidence
+from scripts.training.corpus import audio_path
 from scripts.training.realignment import words_of
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ class HeardLine:
     rows: Segments
     table: NDArray[np.float64]  # of `analysis.refinement.phone_table`
     evidence: NDArray[np.float64]  # (P, 40) mean log posteriors
-    features: NDArray[np.float64]  # of `analysis.calibration.NETWORK_FEATURES`
+    features: NDArray[np.float64]  # of `analysis.line_features.NETWORK_NAMES`
     gop_phones: NDArray[np.float64]
     gop_features: NDArray[np.float64]
     word_evidence: NDArray[np.float64]
@@ -69,7 +72,7 @@ class FoldTask:
     fold: int
     network: Path
     examples: tuple[Example, ...]
-    pitches: tuple[PitchContour, ...]
+    data: Path
     norms: DurationNorms
     priors: NDArray[np.float64]
     gop_table: NDArray[np.float64]
@@ -80,10 +83,11 @@ def hear_fold(task: FoldTask) -> list[HeardLine]:
     network = PhoneNetwork(task.network)
     return [
         hear(
-            example, fold=task.fold, network=network, pitch=pitch,
+            example, Recording.from_file(audio_path(task.data, example.line)),
+            fold=task.fold, network=network,
             norms=task.norms, priors=task.priors, gop_table=task.gop_table,
         )
-        for example, pitch in zip(task.examples, task.pitches, strict=True)
+        for example in task.examples
     ]  # fmt: skip
 
 
@@ -114,10 +118,10 @@ def judged(
 
 def hear(
     example: Example,
+    recording: Recording,
     *,
     fold: int,
     network: PhoneNetwork,
-    pitch: PitchContour,
     norms: DurationNorms,
     priors: NDArray[np.float64],
     gop_table: NDArray[np.float64],
@@ -133,6 +137,8 @@ def hear(
     if found is None:
         raise ValueError(f"{example.line.name} is shorter than its text.")
     rows, judgement, evidence, of_words = found
+    native = nativeness(recording.samples, rows)
+    pitch = track_pitch(recording)
     names = example.line.words
     alignment = Alignment(aligned_words(rows, names), "network")
     phones, words = judgement.phones.astype(float), judgement.words.astype(float)
@@ -155,30 +161,11 @@ def hear(
         phones=phones,
         words=words,
         rows=rows,
-        table=phone_table(rows, judgement, evidence, mel=mel, norms=norms),
+        table=phone_table(rows, judgement, evidence, native, mel=mel, norms=norms),
         evidence=evidence.phones,
-        features=np.r_[features, evidence.path_fit, judgement.line],
+        features=with_hearing(features, evidence, native, judgement),
         gop_phones=by_gop,
         gop_features=gop_features,
         word_evidence=of_words,
         line_evidence=line_evidence(of_words, rows, evidence),
     )
-
-
-def load_pitch(folder: Path, lines: Iterable[Line], cache: Path) -> dict[str, PitchContour]:
-    """Return each line's contour, tracked once and kept in `cache`."""
-    from analysis.audio import Recording
-    from analysis.pitch import track_pitch
-    from scripts.training.corpus import audio_path
-
-    path = cache / "pitch.npz"
-    if not path.exists():
-        tracked = {
-            line.name: track_pitch(Recording.from_file(audio_path(folder, line))) for line in lines
-        }
-        arrays: dict[str, Any] = {
-            name: np.stack((found.times, found.hz)) for name, found in tracked.items()
-        }
-        np.savez(path, **arrays)
-    with np.load(path) as stored:
-        return {name: PitchContour.from_points(*stored[name]) for name in stored.files}

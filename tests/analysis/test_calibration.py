@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.calibration import HEADS, NETWORK_FEATURES, load_calibration
-from analysis.line_features import NAMES
+from analysis.calibration import HEADS, load_calibration
+from analysis.line_features import NAMES, NETWORK_NAMES
 from analysis.network import load_network
 from analysis.phones import PHONES
 from analysis.presence import LINE_FEATURES, WORD_FEATURES
@@ -22,7 +22,7 @@ HARMING = ("phone_wrong", "phone_doubtful", "word_wrong")
 def test_there_is_a_number_for_every_feature() -> None:
     for name in HEADS:
         assert len(CALIBRATION.heads["gop"][name].weights) == len(NAMES)
-        assert len(CALIBRATION.heads["network"][name].weights) == len(NETWORK_FEATURES)
+        assert len(CALIBRATION.heads["network"][name].weights) == len(NETWORK_NAMES)
     assert CALIBRATION.gop.shape == (len(PHONES), 2)
     assert len(CALIBRATION.omission.weights) == len(WORD_FEATURES)
     assert len(CALIBRATION.wrong_text.weights) == len(LINE_FEATURES)
@@ -43,9 +43,7 @@ def test_no_weight_turns_a_better_phone_into_a_worse_line(engine: str, name: str
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.floats(-1e6, 1e6), min_size=len(NETWORK_FEATURES), max_size=len(NETWORK_FEATURES))
-)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=len(NETWORK_NAMES), max_size=len(NETWORK_NAMES)))
 def test_no_features_lead_outside_the_scale(values: list[float]) -> None:
     for name in HEADS:
         score = CALIBRATION.heads["network"][name].score(np.array(values))
@@ -66,9 +64,11 @@ def test_everything_is_loaded_in_under_a_third_of_a_second_of_cpu() -> None:
     code = (
         "import numpy, onnxruntime, time; start = time.process_time();"
         "from analysis.calibration import load_calibration;"
+        "from analysis.native_model import load_native_model;"
         "from analysis.network import load_network;"
         "from analysis.refinement import load_refinement;"
-        "load_calibration(); load_refinement(); assert load_network() is not None;"
+        "load_calibration(); load_refinement(); load_native_model();"
+        "assert load_network() is not None;"
         "print(time.process_time() - start)"
     )
     best = min(
