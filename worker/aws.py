@@ -16,6 +16,7 @@ from aiobotocore.session import AioSession, get_session
 from botocore.utils import parse_timestamp
 
 from worker import __version__
+from worker.objects import SignedObjects, open_objects
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -37,6 +38,7 @@ class AwsClients:
     session: AioSession
     sqs: SQSClient
     s3: S3Client
+    objects: SignedObjects
 
 
 def region() -> str:
@@ -69,6 +71,15 @@ def config(*, read_timeout_s: float, max_connections: int, attempts: int = 3) ->
         retries={"mode": "standard", "total_max_attempts": attempts},
         s3={"addressing_style": "path"} if endpoint_url() else {},
     )
+
+
+def signing(config: AioConfig) -> AioConfig:
+    """How a client with this configuration makes a URL of the place that it sends requests to.
+
+    The SDK's own way is signature version 2, and for most regions the address of us-east-1.
+    """
+    style = "path" if endpoint_url() else "virtual"
+    return config.merge(AioConfig(signature_version="s3v4", s3={"addressing_style": style}))
 
 
 def read_timestamp(value: str | float) -> datetime:
@@ -111,11 +122,11 @@ async def open_clients(
                 ),
             )
         )
+        how = config(read_timeout_s=20, max_connections=max_connections)
         s3 = await stack.enter_async_context(
-            session.create_client(
-                "s3",
-                region_name=where,
-                config=config(read_timeout_s=20, max_connections=max_connections),
-            )
+            session.create_client("s3", region_name=where, config=how)
         )
-        yield AwsClients(session, sqs, s3)
+        objects = await stack.enter_async_context(
+            open_objects(session, s3, signing(how), user_agent=USER_AGENT)
+        )
+        yield AwsClients(session, sqs, s3, objects)

@@ -101,7 +101,7 @@ async def open_core(
                 advice="Set WORKER_WEBHOOK_SECRET, so that consumers can tell who calls.",
             )
         webhook = await stack.enter_async_context(WebhookSender(settings, keys, metrics))
-        storage = Storage(clients.s3)
+        storage = Storage(clients.s3, clients.objects)
         results = ResultStore.from_settings(settings, storage)
         sinks = Sinks(
             webhook,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from worker.aws import open_clients
+from worker.aws import AwsClients, open_clients
 from worker.failures import ErrorCode, JobFailure
 from worker.locations import S3Location
 from worker.storage import Storage
@@ -18,15 +18,21 @@ PLACE = S3Location(BUCKET, "Heath Ledger/한국어 1.wav")
 
 
 @pytest_asyncio.fixture
-async def s3(moto_endpoint: str) -> AsyncIterator[Any]:
-    async with open_clients(wait_time_s=0) as clients:
-        await clients.s3.create_bucket(Bucket=BUCKET)
-        yield clients.s3
+async def clients(moto_endpoint: str) -> AsyncIterator[AwsClients]:
+    async with open_clients(wait_time_s=0) as opened:
+        await opened.s3.create_bucket(Bucket=BUCKET)
+        yield opened
 
 
 @pytest.fixture
-def storage(s3: Any) -> Storage:
-    return Storage(s3, cache_bytes=100)
+def s3(clients: AwsClients) -> Any:
+    return clients.s3
+
+
+@pytest.fixture(params=["by one signed request", "by the SDK's own call"])
+def storage(clients: AwsClients, request: pytest.FixtureRequest) -> Storage:
+    objects = clients.objects if request.param == "by one signed request" else None
+    return Storage(clients.s3, objects, cache_bytes=100)
 
 
 async def put(s3: Any, key: str, data: bytes) -> S3Location:
