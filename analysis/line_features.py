@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.alignment import Alignment
     from analysis.contour import PitchContour
     from analysis.evidence import LineEvidence
+    from analysis.nativeness import Nativeness
     from analysis.network import Judgement
     from analysis.segments import Segments
 
@@ -37,7 +38,7 @@ NAMES: Final = (
 # The experts' names of what a line is scored on, in the network's order.
 LINE_SCORES: Final = ("accuracy", "fluency", "prosodic", "total")
 # What `with_hearing` adds: how well the line's path fits, how native its phones are (their mean
-# and the less native quarter), and the network's own scores of the line.
+# and their less native quarter), and the network's own scores of the line.
 NETWORK_NAMES: Final = (*NAMES, "path_fit", "native_mean", "native_low_quarter", *LINE_SCORES)
 _WRONG: Final = 1.0
 _DOUBTFUL: Final = 1.7
@@ -97,18 +98,12 @@ def line_features(
 def with_hearing(
     features: NDArray[np.float64],
     evidence: LineEvidence,
-    native: NDArray[np.float64],
+    native: Nativeness,
     judgement: Judgement,
 ) -> NDArray[np.float64]:
-    """Return the row of `NETWORK_NAMES`: the line's features, and what only the network's has.
-
-    Parameters
-    ----------
-    features : of `line_features`.
-    native : (P,), see `analysis.nativeness`.
-    """
+    """Return the row of `NETWORK_NAMES`: `line_features`, and what is heard with the network."""
     whole: NDArray[np.float64] = np.r_[
-        features, evidence.path_fit, native.mean(), np.quantile(native, 0.25), judgement.line
+        features, evidence.path_fit, native.line, native.low, judgement.line
     ]
     return whole
 

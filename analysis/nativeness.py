@@ -2,54 +2,97 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.cepstra import HOP_SAMPLES, SAMPLE_RATE_HZ, cepstra
-from analysis.gop import GOP_FLOOR_NATS
-from analysis.native_model import load_native_model
+from analysis.cepstra import HOP_SAMPLES, SAMPLE_RATE_HZ, WARP, cepstra
+from analysis.native_model import ALONE, FIRST, INSIDE, LAST, SILENCE, load_native_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.segments import Segments
 
+# A phone that fits no native one at all; below it nothing more is told apart.
+FLOOR_NATS: Final = -10.0
 _FRAME_S: Final = HOP_SAMPLES / SAMPLE_RATE_HZ
+# A longer silence parts two phones: natives say each as they do at the edge of a line.
+_PARTED_FRAMES: Final = 5
+_LOW: Final = 0.25
 
 
-def nativeness(samples: NDArray[np.float32], rows: Segments) -> NDArray[np.float64]:
-    """Return (P,) goodness of pronunciation of the aligned phones beside native ones, nats.
+@dataclass(frozen=True, eq=False)
+class Nativeness:
+    """How native each phone of a line is, and for how long.
 
-    The mean over a phone's frames of log p(frame | phone) − max over phones, at least
-    `GOP_FLOOR_NATS`: the measure of Witt & Young (2000), by Gaussians that never met a learner.
-    The network, which has met no one else, cannot know it.
+    Attributes
+    ----------
+    phones : (P,) goodness of pronunciation among native phones, nats, at least `FLOOR_NATS`.
+    frames : (P,) how many frames of 10 ms each has.
+    """
+
+    phones: NDArray[np.float64]
+    frames: NDArray[np.int64]
+
+    @property
+    def line(self) -> float:
+        """The mean over the line's frames of speech."""
+        return float(np.average(self.phones, weights=self.frames))
+
+    @property
+    def low(self) -> float:
+        """The bound of the line's least native quarter of phones."""
+        return float(np.quantile(self.phones, _LOW))
+
+
+def nativeness(samples: NDArray[np.float32], rows: Segments, *, warp: float = WARP) -> Nativeness:
+    """Hold each phone of a line against native speech.
+
+    The mean over a phone's frames of log p(frame | phone) − max over phones (Witt & Young 2000),
+    by Gaussians that never met a learner: the network, which has met no one else, cannot know it.
+    The phone is taken between its neighbours, as natives run phones together.
 
     Parameters
     ----------
     samples : (n,) float32 in [-1, 1] at 16 kHz.
     rows : the aligned phones.
+    warp : see `analysis.cepstra.cepstra`.
     """
-    features = cepstra(samples)
+    model = load_native_model()
+    features = cepstra(samples, warp=warp)
     count = features.shape[1]
-    frames = np.rint(rows.spans / _FRAME_S).astype(int)
-    start = np.minimum(frames[:, 0], count - 1)
-    past = np.maximum(np.minimum(frames[:, 1], count), start + 1)
-    # What lies around the line is not asked about.
-    first = int(start.min())
-    fits = load_native_model().fits(features[:, first : int(past.max())])
-    return phone_means(fits, rows.phones, start - first, past - first)
+    bounds = np.rint(rows.spans / _FRAME_S).astype(np.int64)
+    start = np.minimum(bounds[:, 0], count - 1)
+    frames = np.maximum(np.minimum(bounds[:, 1], count) - start, 1)
+    states = model.states_of(rows.phones, *_neighbours(rows.phones, start, start + frames),
+                             _places(rows.words))  # fmt: skip
+    # Every frame of every phone, one after the other.
+    ends = np.cumsum(frames)
+    within = np.arange(ends[-1]) - np.repeat(ends - frames, frames)
+    fits = model.fits(
+        features[:, np.repeat(start, frames) + within],
+        np.repeat(rows.phones, frames),
+        np.repeat(states, frames, axis=0),
+    )
+    means = np.add.reduceat(fits, ends - frames) / frames
+    return Nativeness(np.maximum(means, FLOOR_NATS), frames)
 
 
-def phone_means(
-    fits: NDArray[np.float32],
-    phones: NDArray[np.int64],
-    start: NDArray[np.int64],
-    past: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Return (P,) the mean fit (frames, 40) of each phone over its frames, floored."""
-    total = np.zeros((len(fits) + 1, fits.shape[1]))
-    np.cumsum(fits, axis=0, dtype=np.float64, out=total[1:])
-    means = (total[past, phones] - total[start, phones]) / (past - start)
-    floored: NDArray[np.float64] = np.maximum(means, GOP_FLOOR_NATS)
-    return floored
+def _neighbours(
+    phones: NDArray[np.int64], start: NDArray[np.int64], past: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (P,) the phones before and after each, `SILENCE` where they are parted."""
+    parted = start[1:] - past[:-1] > _PARTED_FRAMES
+    before = np.append(SILENCE, np.where(parted, SILENCE, phones[:-1]))
+    after = np.append(np.where(parted, SILENCE, phones[1:]), SILENCE)
+    return before, after
+
+
+def _places(words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (P,) where in its word each phone stands."""
+    borders = words[1:] != words[:-1]
+    first, last = np.append(True, borders), np.append(borders, True)
+    places: NDArray[np.int64] = np.select([first & last, first, last], [ALONE, FIRST, LAST], INSIDE)
+    return places

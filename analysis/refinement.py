@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from analysis.evidence import LineEvidence
     from analysis.line_features import DurationNorms
+    from analysis.nativeness import Nativeness
     from analysis.network import Judgement
     from analysis.segments import Segments
 
@@ -63,7 +64,6 @@ NEUTRAL: Final = (
 USUAL: Final = ("usual", "usual_beside", "usual_before", "usual_after")
 NAMES: Final = (*HELPING, *NEUTRAL, *USUAL)
 _LOW: Final = 0.1
-_LOW_QUARTER: Final = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class Refinement:
         rows: Segments,
         judgement: Judgement,
         evidence: LineEvidence,
-        native: NDArray[np.float64],
+        native: Nativeness,
         *,
         mel: NDArray[np.float32],
         norms: DurationNorms,
@@ -123,7 +123,7 @@ def phone_table(
     rows: Segments,
     judgement: Judgement,
     evidence: LineEvidence,
-    native: NDArray[np.float64],
+    native: Nativeness,
     *,
     mel: NDArray[np.float32],
     norms: DurationNorms,
@@ -135,7 +135,7 @@ def phone_table(
     rows : the aligned phones.
     judgement : the network's scores of them.
     evidence : the network's posteriors, by phone and along the line's best path.
-    native : (P,), see `analysis.nativeness`.
+    native : how native the phones are.
     mel : (frames, 80) normalised log-mel energies.
     norms : usual durations.
     """
@@ -177,10 +177,10 @@ def phone_table(
         "presence_per_phone": (evidence.presence / sizes)[word],
         "presence": evidence.presence[word],
         "path_fit": of_line(evidence.path_fit),
-        "native": native,
-        "word_native": rows.word_means(native)[word],
-        "line_native": of_line(native.mean()),
-        "line_native_low": of_line(float(np.quantile(native, _LOW_QUARTER))),
+        "native": native.phones,
+        "word_native": rows.word_means(native.phones)[word],
+        "line_native": of_line(native.line),
+        "line_native_low": of_line(native.low),
         "silence": evidence.phones[:, len(PHONES)],
         "uncertainty": -(np.exp(evidence.phones) * evidence.phones).sum(axis=1),
         **dict(zip(_PLACED, rows.extras.T.astype(np.float64), strict=True)),
