@@ -16,7 +16,7 @@ from aiobotocore.session import AioSession, get_session
 from botocore.utils import parse_timestamp
 
 from worker import __version__
-from worker.objects import SignedObjects, open_objects
+from worker.objects import SignedObjects, open_s3
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -73,15 +73,6 @@ def config(*, read_timeout_s: float, max_connections: int, attempts: int = 3) ->
     )
 
 
-def signing(config: AioConfig) -> AioConfig:
-    """How a client with this configuration makes a URL of the place that it sends requests to.
-
-    The SDK's own way is signature version 2, and for most regions the address of us-east-1.
-    """
-    style = "path" if endpoint_url() else "virtual"
-    return config.merge(AioConfig(signature_version="s3v4", s3={"addressing_style": style}))
-
-
 def read_timestamp(value: str | float) -> datetime:
     """Read a date as S3 and SQS write it: RFC 9110 in headers, ISO 8601 in bodies, Unix seconds.
 
@@ -123,10 +114,7 @@ async def open_clients(
             )
         )
         how = config(read_timeout_s=20, max_connections=max_connections)
-        s3 = await stack.enter_async_context(
-            session.create_client("s3", region_name=where, config=how)
-        )
-        objects = await stack.enter_async_context(
-            open_objects(session, s3, signing(how), user_agent=USER_AGENT)
+        s3, objects = await stack.enter_async_context(
+            open_s3(session, how, region=where, user_agent=USER_AGENT)
         )
         yield AwsClients(session, sqs, s3, objects)

@@ -1,29 +1,31 @@
 """S3 objects by one request that the SDK signs and sends: half the cost of its own GetObject.
 
-The SDK still says where a bucket is, signs with its own credentials and sends through its own HTTP
-session, with its proxies, CA bundle and time-outs. Left out are its events, its endpoint rules for
-each object, its retries, how it reads an answer, and its sum over bytes that TLS has guarded. So an
-object is asked for once, and two answers are understood: here it is, and it is unchanged. After any
-other, or none, the SDK is asked as if nothing had been before, and what it says counts: it retries,
-follows a bucket into its region, and names the error.
+The SDK reads the first object of a bucket, and shows by that where the bucket is asked for. From
+then on its signer signs with its credentials, and its client's own HTTP session sends, with its
+proxies, CA bundle and time-outs. Left out are its events, its endpoint rules for each object, its
+retries, how it reads an answer, and its checksum of the body: on its way TLS guards that over
+https, and over http only TCP does. So an object is asked for once, and two answers are understood:
+here it is, and it is unchanged. After any other, or none, the SDK is asked as if nothing had been
+before, and what it says counts: it retries, follows a bucket into its region, and names the error.
 """
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
 
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.response import StreamingBody
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.utils import percent_encode
 
 from worker.logs import get_logger
@@ -36,26 +38,44 @@ if TYPE_CHECKING:
     from worker.locations import S3Location
 
 LEFT_TO_SDK_S: Final = 600.0
-"""How long a bucket is left to the SDK that was answered where one signed request was refused: it
-is in another region, or is a directory bucket with sessions of its own."""
+"""How long a bucket is left to the SDK that was answered where one signed request was not."""
+
+REFUSALS: Final = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+)
+"""What S3 answers to a request that is addressed or signed wrongly, and will answer to the next. Of
+other statuses the cause is the object or the moment."""
 
 SAFE_IN_KEY: Final = "/~"
 """What of a key stands in a URL as it is, as the SDK writes it; beside letters, digits and -._"""
 
 BUCKETS_KEPT: Final = 256
-"""Buckets whose address is kept; a fleet has a handful, but messages may name any."""
+"""Buckets of which something is known; a fleet has a handful, but messages may name any."""
 
 log = get_logger()
+
+_SIGNED: Final = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=[^,]+/\d{8}/(?P<region>[^/,]+)/s3/aws4_request,"
+)
+"""The signature that is made here. Others stay with the SDK: those for directory buckets by keys of
+a session, for several regions, for other services in S3's place."""
+
+_sent: ContextVar[Any] = ContextVar("sent", default=None)
+"""The last request for an object that the SDK has sent in this task."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where a bucket's objects are asked for, and for what a request is signed."""
+    """Where a bucket's objects are asked for, and for which region a request is signed."""
 
     url: str
     """What stands before a key."""
-    service: str
     region: str
+    left_until: float = 0.0
+    """Until when the SDK alone is asked, by the monotonic clock."""
 
 
 class SignedObjects:
@@ -64,33 +84,24 @@ class SignedObjects:
     Parameters
     ----------
     s3
-        What is asked after any answer that is not understood here.
+        Is asked first for a bucket, and after any answer that is not understood here.
     session
         Has the credentials, and refreshes them.
-    signer
-        Says where a bucket is; sends nothing.
     http
-        The SDK's session that the signer would send with.
+        The session that `s3` sends through.
     user_agent
         What S3's access log shows.
     """
 
     def __init__(
-        self,
-        s3: S3Client,
-        session: AioSession,
-        signer: S3Client,
-        http: AIOHTTPSession,
-        *,
-        user_agent: str,
+        self, s3: S3Client, session: AioSession, http: AIOHTTPSession, *, user_agent: str
     ) -> None:
         self._s3 = s3
         self._session = session
-        self._signer = signer
         self._http = http
         self._headers = {"User-Agent": user_agent}
         self._buckets: dict[str, Bucket] = {}
-        self._left_until: dict[str, float] = {}
+        s3.meta.events.register("before-send.s3.GetObject", _note_sent)
 
     async def get(
         self, location: S3Location, *, unless_etag: str | None = None
@@ -107,48 +118,75 @@ class SignedObjects:
         ClientError, BotoCoreError
             S3 refused or did not answer, after the SDK's own retries.
         """
-        left = time.monotonic() < self._left_until.get(location.bucket, 0.0)
-        answer = None if left else await self._ask_once(location, unless_etag)
-        if answer is not None:
-            if answer.status_code == HTTPStatus.OK:
-                return _reply(answer)
-            answer.raw.release()
-            if answer.status_code == HTTPStatus.NOT_MODIFIED:
-                raise ClientError(_unchanged(answer), "GetObject")
-        reply = await plain_get(self._s3, location, unless_etag=unless_etag)
-        if answer is not None:
-            self._left_until[location.bucket] = time.monotonic() + LEFT_TO_SDK_S
-            log.info("signed_request_refused", bucket=location.bucket, status=answer.status_code)
+        known = self._buckets.get(location.bucket)
+        refusal = ""
+        if known and monotonic() >= known.left_until:
+            try:
+                answer = await self._ask_once(known, location.key, unless_etag)
+            except (BotoCoreError, ClientError) as error:
+                refusal = type(error).__name__  # the SDK's own attempt says what is wrong
+            else:
+                if answer.status_code == HTTPStatus.OK:
+                    return _reply(answer)
+                answer.raw.release()
+                if answer.status_code == HTTPStatus.NOT_MODIFIED:
+                    raise ClientError(_unchanged(answer), "GetObject")
+                if answer.status_code in REFUSALS:
+                    refusal = f"status {answer.status_code}"
+        _sent.set(None)
+        try:
+            reply = await plain_get(self._s3, location, unless_etag=unless_etag)
+        except ClientError as error:
+            if status_of(error) == HTTPStatus.NOT_MODIFIED:
+                self._learn(location, known, refusal)
+            raise
+        self._learn(location, known, refusal)
         return reply
 
-    async def _ask_once(self, location: S3Location, etag: str | None) -> Any:
-        """Send one signed request; the SDK's response, or None if there was no answer."""
-        try:
-            bucket = self._buckets.get(location.bucket) or await self._find(location.bucket)
-            credentials = await self._session.get_credentials()
-            if credentials is None:
-                return None
-            keys = await credentials.get_frozen_credentials()
-            headers = self._headers | ({"If-None-Match": etag} if etag else {})
-            url = bucket.url + percent_encode(location.key, safe=SAFE_IN_KEY)
-            request = AWSRequest("GET", url, headers=headers, stream_output=True)
-            S3SigV4Auth(keys, bucket.service, bucket.region).add_auth(request)
-            prepared: Any = request.prepare()  # the stubs ask for what requests would send
-            return await self._http.send(prepared)
-        except (BotoCoreError, ClientError):
-            return None  # the SDK's own attempt says what is wrong
+    async def _ask_once(self, bucket: Bucket, key: str, etag: str | None) -> Any:
+        """Send one signed request."""
+        credentials = await self._session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        keys = await credentials.get_frozen_credentials()
+        headers = self._headers | ({"If-None-Match": etag} if etag else {})
+        url = bucket.url + percent_encode(key, safe=SAFE_IN_KEY)
+        request = AWSRequest("GET", url, headers=headers, stream_output=True)
+        S3SigV4Auth(keys, "s3", bucket.region).add_auth(request)
+        prepared: Any = request.prepare()  # the stubs ask for what requests would send
+        return await self._http.send(prepared)
 
-    async def _find(self, name: str) -> Bucket:
-        """Ask the SDK where a bucket is, by a URL that it signs and nobody uses."""
-        signed = await self._signer.generate_presigned_url(
-            "get_object", Params={"Bucket": name, "Key": "k"}
-        )
-        url, _, query = signed.partition("?")
-        scope = dict(parse_qsl(query))["X-Amz-Credential"].split("/")
+    def _learn(self, location: S3Location, known: Bucket | None, refusal: str) -> None:
+        """Keep what the SDK has just shown: where the bucket is, and that only it is answered."""
+        name = location.bucket
+        if (known and not refusal) or self._buckets.get(name) is not known:
+            return  # nothing is new, or another read has kept it meanwhile
+        found = _asked(_sent.get(), location.key) or known
+        if found is None:
+            return
+        if refusal:
+            found = replace(found, left_until=monotonic() + LEFT_TO_SDK_S)
+            log.info("signed_request_refused", bucket=name, reason=refusal)
+        self._buckets.pop(name, None)
         if len(self._buckets) >= BUCKETS_KEPT:
-            self._buckets.clear()
-        found = self._buckets[name] = Bucket(url.removesuffix("k"), scope[-2], scope[-3])
-        return found
+            del self._buckets[next(iter(self._buckets))]
+        self._buckets[name] = found
+
+
+def _note_sent(request: Any, **_: Any) -> None:
+    _sent.set(request)
+
+
+def _asked(request: Any, key: str) -> Bucket | None:
+    """Where this request of the SDK asks for a key; None if ours would be another."""
+    if request is None:
+        return None
+    header = request.headers.get("Authorization", b"")
+    signed = _SIGNED.match(header.decode() if isinstance(header, bytes) else header)
+    path = percent_encode(key, safe=SAFE_IN_KEY)
+    if not signed or not request.url.endswith(f"/{path}"):
+        return None
+    return Bucket(request.url.removesuffix(path), signed["region"])
 
 
 def _reply(answer: Any) -> GetObjectOutputTypeDef:
@@ -184,29 +222,25 @@ async def plain_get(
     return await s3.get_object(Bucket=location.bucket, Key=location.key, **condition)
 
 
-@asynccontextmanager
-async def open_objects(
-    session: AioSession, s3: S3Client, config: AioConfig, *, user_agent: str
-) -> AsyncIterator[SignedObjects]:
-    """Open a reader of objects by signed requests.
+def status_of(error: ClientError) -> int:
+    """The HTTP status of an answer that the SDK raised; 0 if there was none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
-    Parameters
-    ----------
-    s3
-        The client that is asked where a signed request is not answered.
-    config
-        How objects are asked for: signature version 4, and the addresses that `s3` asks.
-    """
+
+@asynccontextmanager
+async def open_s3(
+    session: AioSession, config: AioConfig, *, region: str, user_agent: str
+) -> AsyncIterator[tuple[S3Client, SignedObjects]]:
+    """Open an S3 client, and a reader of objects that sends through the client's HTTP session."""
     made: list[AIOHTTPSession] = []
 
     class Session(AIOHTTPSession):
-        """The SDK makes it, with all that the environment and the profile say; it is kept."""
+        """The client makes it, with all that the environment and the profile say; it is kept."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             made.append(self)
 
     keeping = config.merge(AioConfig(http_session_cls=Session))
-    region = s3.meta.region_name
-    async with session.create_client("s3", region_name=region, config=keeping) as signer:
-        yield SignedObjects(s3, session, signer, made[0], user_agent=user_agent)
+    async with session.create_client("s3", region_name=region, config=keeping) as s3:
+        yield s3, SignedObjects(s3, session, made[0], user_agent=user_agent)

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from worker import spans
 from worker.failures import ErrorCode, JobFailure, classify
 from worker.locations import S3Location
-from worker.objects import SignedObjects, plain_get
+from worker.objects import SignedObjects, plain_get, status_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -102,7 +102,7 @@ class Storage:
                             break
         except ClientError as error:
             spans.answered(span, error.response)
-            if kept and _status(error) == 304:
+            if kept and status_of(error) == 304:
                 self._cache.move_to_end(location)
                 return kept
             raise classify(error, what=named) from error
@@ -152,7 +152,7 @@ class Storage:
                     return await stream.read(), dict(reply.get("Metadata", {}))
             except ClientError as error:
                 spans.answered(span, error.response)
-                if _status(error) == 404:
+                if status_of(error) == 404:
                     return None
                 raise
             except _BROKE_OFF as error:
@@ -165,7 +165,7 @@ class Storage:
                 reply = await self._s3.head_object(Bucket=location.bucket, Key=location.key)
             except ClientError as error:
                 spans.answered(span, error.response)
-                if _status(error) == 404:
+                if status_of(error) == 404:
                     return False
                 raise
             spans.answered(span, reply)
@@ -194,9 +194,9 @@ class Storage:
                     )
                 except ClientError as error:
                     spans.answered(span, error.response)
-                    if if_absent and _status(error) == 412:
+                    if if_absent and status_of(error) == 412:
                         return False
-                    if not (if_absent and _status(error) == 409) or attempt == CONFLICT_ATTEMPTS:
+                    if not (if_absent and status_of(error) == 409) or attempt == CONFLICT_ATTEMPTS:
                         raise
                 else:
                     spans.answered(span, reply)
@@ -216,7 +216,3 @@ def _broken_off(named: str, error: BaseException) -> JobFailure:
         ErrorCode.STORAGE_UNAVAILABLE,
         f"The {named} broke off while it was read: {type(error).__name__}.",
     )
-
-
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

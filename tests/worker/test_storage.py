@@ -21,6 +21,9 @@ PLACE = S3Location(BUCKET, "Heath Ledger/한국어 1.wav")
 async def clients(moto_endpoint: str) -> AsyncIterator[AwsClients]:
     async with open_clients(wait_time_s=0) as opened:
         await opened.s3.create_bucket(Bucket=BUCKET)
+        # The SDK reads first; what follows is read by signed requests.
+        await opened.s3.put_object(Bucket=BUCKET, Key="first")
+        await opened.objects.get(S3Location(BUCKET, "first"))
         yield opened
 
 
