@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.line_features import LINE_SCORES, NETWORK_NAMES, DurationNorms
+from analysis.line_features import LINE_SCORES, NAMES, NETWORK_NAMES, DurationNorms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,8 +88,8 @@ def load_calibration(path: Path = CALIBRATION_PATH) -> Calibration:
     stored = json.loads(path.read_text(encoding="utf-8"))
     return Calibration(
         heads={
-            scorer: {name: _head(stored["heads"][scorer][name]) for name in HEADS}
-            for scorer in ("network", "gop")
+            scorer: {name: _head(stored["heads"][scorer][name], names) for name in HEADS}
+            for scorer, names in (("network", NETWORK_NAMES), ("gop", NAMES))
         },
         blend=stored["blend"],
         gop=np.array(stored["gop"]),
@@ -103,11 +103,12 @@ def load_calibration(path: Path = CALIBRATION_PATH) -> Calibration:
     )
 
 
-def _head(stored: dict[str, Any]) -> LineHead:
-    names = stored["features"]
-    order = [names.index(name) for name in NETWORK_NAMES if name in names]
-    if len(order) != len(names):
-        raise ValueError(f"calibration.json names features this version does not make: {names}")
+def _head(stored: dict[str, Any], names: tuple[str, ...]) -> LineHead:
+    if tuple(stored["features"]) != names:
+        raise ValueError(
+            "The calibration names other features than this version makes, or in another order: "
+            f"{stored['features']}. Run scripts/calibrate.py."
+        )
     return LineHead(
         weights=np.array(stored["weights"]),
         bias=float(stored["bias"]),

@@ -25,42 +25,58 @@ LIFTER: Final = 22
 # adults lose nothing by it. Filters this much higher make what they say most like it
 # (vocal tract length normalisation, Lee & Rose 1998, with one factor for all).
 WARP: Final = 1.12
-# One step of 16 bits, far below any microphone: keeps digital silence finite.
-_ENERGY_FLOOR: Final = 1e-4
-_FULL_SCALE: Final = 32768.0
+# What lies 40 dB under the loud frames is silence like any other, a microphone's or none at all.
+RANGE_DB: Final = 40.0
+# So much of the silence around a line counts for the mean, as in the recordings that the model
+# was trained on; how much more there is says nothing of the speech.
+MARGIN_S: Final = 0.3
+_LOUD: Final = 0.95
+_POWER_FLOOR: Final = 1e-12
 
 
-def cepstra(samples: NDArray[np.float32], *, warp: float = WARP) -> NDArray[np.float32]:
-    """Return (3, frames, 13): cepstra less their mean, their first and second differences.
+def cepstra(
+    samples: NDArray[np.float32], line: tuple[float, float], *, warp: float = WARP
+) -> NDArray[np.float32]:
+    """Return (3, frames, 13): cepstra, their deltas and the deltas of those.
 
     Parameters
     ----------
     samples : (n,) float32 in [-1, 1] at 16 kHz. Frame k begins at k · 10 ms.
+    line : where speech begins and ends, s: the cepstral mean is taken there, and taken off
+        everywhere (cepstral mean normalisation, Atal 1974).
     warp : how many times higher the filters lie than in the model's training.
 
     References
     ----------
     Davis & Mermelstein (1980), IEEE Trans. ASSP 28.
     """
-    levels = np.float32(_FULL_SCALE) * samples
-    emphasised = np.append(levels[:1], levels[1:] - np.float32(PREEMPHASIS) * levels[:-1])
+    emphasised = np.append(samples[:1], samples[1:] - np.float32(PREEMPHASIS) * samples[:-1])
     if len(emphasised) < WINDOW_SAMPLES:
         emphasised = np.pad(emphasised, (0, WINDOW_SAMPLES - len(emphasised)))
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW_SAMPLES)[::HOP_SAMPLES]
     spectrum = np.fft.rfft(frames * _window(), n=FFT_SAMPLES, axis=1)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    logs = np.log(np.maximum(power @ _filters(warp), np.float32(_ENERGY_FLOOR)))
-    own = logs @ _transform()
-    own -= own.mean(axis=0)
+    energies = power @ _filters(warp)
+    heard = _around(line, len(energies))
+    loud = float(np.quantile(energies[heard].mean(axis=1), _LOUD))
+    floor = max(loud * 10.0 ** (-RANGE_DB / 10.0), _POWER_FLOOR)
+    own = np.log(np.maximum(energies, np.float32(floor))) @ _transform()
+    own -= own[heard].mean(axis=0)
     around = np.pad(own, ((3, 3), (0, 0)), "edge")
 
     def at(shift: int) -> NDArray[np.float32]:
         moved: NDArray[np.float32] = around[3 + shift : 3 + shift + len(own)]
         return moved
 
-    first = at(2) - at(-2)
-    second = (at(3) - at(-1)) - (at(1) - at(-3))
-    return np.stack((own, first, second))
+    delta = at(2) - at(-2)
+    return np.stack((own, delta, (at(3) - at(-1)) - (at(1) - at(-3))))
+
+
+def _around(line: tuple[float, float], frames: int) -> slice:
+    """Return the frames between two times, s, with a margin on either side; at least one."""
+    per_second = SAMPLE_RATE_HZ / HOP_SAMPLES
+    first = min(max(round((line[0] - MARGIN_S) * per_second), 0), frames - 1)
+    return slice(first, max(round((line[1] + MARGIN_S) * per_second), first + 1))
 
 
 @cache

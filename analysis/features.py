@@ -19,6 +19,9 @@ LOWEST_HZ: Final = 60.0
 HIGHEST_HZ: Final = 7_600.0
 # Below the self-noise of any microphone at 16 bits: keeps digital silence finite.
 ENERGY_FLOOR: Final = 1e-8
+# Of log power; 19 of 20 recordings of speech have less between their silence and their vowels.
+# Beyond lies digital silence, which must not decide what is loud.
+RANGE_NATS: Final = 10.0
 # A band that never moves (a tone, digital silence) must not be blown up into features.
 MIN_DEVIATION: Final = 0.5
 
@@ -49,6 +52,7 @@ def normalise(mel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Normalise each band over the frames that hold speech; see `log_mel`."""
     level = mel.mean(axis=1)
     low, high = np.quantile(level, (0.05, 0.95))
+    low = max(low, high - RANGE_NATS)
     loud = mel[level >= (low + high) / 2.0]
     deviation = np.maximum(loud.std(axis=0), MIN_DEVIATION)
     normalised: NDArray[np.float32] = ((mel - loud.mean(axis=0)) / deviation).astype(np.float32)

@@ -1,8 +1,8 @@
 """PocketSphinx's acoustic model of American English: Gaussian mixtures of phones in context.
 
-The model was trained on native speech; the wheel carries it as files. Each phone without context
-has a codebook of Gaussians, which all its states share; a state is its weights of them. A phone
-between two others, a triphone, has states of its own.
+The model was trained on native speech; the wheel carries it as files. Each phone has a codebook
+of Gaussians, shared by all its senones (tied states), which are weights of them. A triphone, a
+phone between two others, has senones of its own.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ from analysis.phones import PHONES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Cepstra, their first and their second differences.
+# Cepstra, their deltas and the deltas of those.
 STREAMS: Final = 3
 STATES: Final = 3
 # A row beyond those of `PHONES`.
 SILENCE: Final = len(PHONES)
-# Where in its word a phone stands, as the model counts it.
+# Positions in a word, as the model counts them.
 INSIDE, FIRST, LAST, ALONE = range(4)
 # As PocketSphinx floors them (its `varfloor`).
 _LEAST_VARIANCE: Final = 1e-4
 # A weight is kept as one byte: −log to the base 1.0001, in steps of 2**10.
-_NATS_PER_STEP: Final = 1024 * np.log(1.0001)
-_WEIGHTS: Final = np.exp(-np.arange(256) * _NATS_PER_STEP).astype(np.float32)
+_WEIGHTS: Final = np.exp(-1024 * np.log(1.0001) * np.arange(256)).astype(np.float32)
 _BYTE_ORDER: Final = 0x11223344
 # Frames at a time: their densities (frames · 5,120 floats) then stay in the processor's cache.
 _BLOCK: Final = 128
-# Of the best density, which alone a state can lack; keeps its logarithm finite.
+# Of the best density, which alone a senone can lack; keeps its logarithm finite.
 _LEAST_SHARE: Final = np.float32(1e-30)
 _ENTRY: Final = np.dtype(
-    [("states", "<i4"), ("transitions", "<i4"), ("place", "u1"), ("names", "u1", (3,))]
+    [("sequence", "<i4"), ("transitions", "<i4"), ("position", "u1"), ("names", "u1", (3,))]
 )
 
 
@@ -53,98 +52,116 @@ class NativeModel:
     ----------
     densities : for each stream (40, 2 · 13 + 1, 128) float32, as above.
     weights : for each stream (40, 128, `STATES`) float32, of the phones without context.
-    steps : (`STREAMS`, 128, states) uint8, the weights of all states.
+    quantised : (`STREAMS`, 128, senones) uint8, the weights of all senones.
     triphones : (n,) int64, sorted: see `_key`.
-    states : (n, `STATES`) int64, the states of each triphone.
-    single : (40, `STATES`) int64, those of each phone without context.
+    senones : (n, `STATES`) int64, those of each triphone.
+    monophones : (40, `STATES`) int64, those of each phone without context.
     """
 
     densities: tuple[NDArray[np.float32], ...]
     weights: tuple[NDArray[np.float32], ...]
-    steps: NDArray[np.uint8]
+    quantised: NDArray[np.uint8]
     triphones: NDArray[np.int64]
-    states: NDArray[np.int64]
-    single: NDArray[np.int64]
+    senones: NDArray[np.int64]
+    monophones: NDArray[np.int64]
 
-    def states_of(
+    def senones_of(
         self,
         phones: NDArray[np.int64],
         before: NDArray[np.int64],
         after: NDArray[np.int64],
-        places: NDArray[np.int64],
+        positions: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        """Return (P, `STATES`) the states of phones between two others.
+        """Return (P, `STATES`) the senones of phones between two others.
 
-        Those of the same triphone elsewhere in a word where the model has none at that place, and
-        those of the phone without context where it has none at all.
+        Those of the same triphone elsewhere in a word where the model has none at that position,
+        and those of the phone without context where it has none at all.
 
         Parameters
         ----------
         phones, before, after : (P,) rows of `PHONES`, or `SILENCE`.
-        places : (P,) of `INSIDE`, `FIRST`, `LAST` and `ALONE`.
+        positions : (P,) of `INSIDE`, `FIRST`, `LAST` and `ALONE`.
         """
-        found = self.single[phones]
-        for place in (ALONE, LAST, FIRST, INSIDE, places):  # the last that is there counts
-            keys = _key(place, phones, before, after)
-            rows = np.minimum(np.searchsorted(self.triphones, keys), len(self.triphones) - 1)
-            there = self.triphones[rows] == keys
-            found[there] = self.states[rows[there]]
+        found = self.monophones[phones]
+        for position in (ALONE, LAST, FIRST, INSIDE, positions):  # the last that is there counts
+            keys = _key(position, phones, before, after)
+            rows = np.searchsorted(self.triphones, keys)
+            there = np.append(self.triphones, -1)[rows] == keys
+            found[there] = self.senones[rows[there]]
         return found
 
-    def fits(
+    def log_ratios(
         self,
         features: NDArray[np.float32],
         phones: NDArray[np.int64],
-        states: NDArray[np.int64],
+        senones: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """Return (frames,) how well each frame fits the phone it belongs to, in nats.
+        """Return (frames,) how much likelier each frame is in its phone than in the best of all.
 
-        The log likelihood of the best of the given states less that of the best state of all
-        phones without context; a triphone can fit better than any of those.
+        The log likelihood of the best of the given senones less that of the best senone of all
+        phones without context, nats; a triphone can be likelier than any of those.
 
         Parameters
         ----------
         features : (`STREAMS`, frames, 13), see `analysis.cepstra`.
         phones : (frames,) rows of `PHONES`.
-        states : (frames, `STATES`) of that phone, see `states_of`.
+        senones : (frames, `STATES`) of that phone, see `senones_of`.
         """
-        blocks = [slice(at, at + _BLOCK) for at in range(0, len(phones), _BLOCK)]
+        blocks = (slice(at, at + _BLOCK) for at in range(0, len(phones), _BLOCK))
         return np.concatenate(
-            [self._fits(features[:, block], phones[block], states[block]) for block in blocks]
+            [self._of_block(features[:, block], phones[block], senones[block]) for block in blocks]
         )
 
-    def _fits(
+    def _of_block(
         self,
         features: NDArray[np.float32],
         phones: NDArray[np.int64],
-        states: NDArray[np.int64],
+        senones: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         count = len(phones)
         frames = np.arange(count)
-        everywhere = np.zeros((len(PHONES) + 1, count, STATES), dtype=np.float32)
-        here = np.zeros((count, STATES), dtype=np.float32)
+        of_all = np.zeros((len(PHONES) + 1, count, STATES), dtype=np.float32)
+        of_own = np.zeros((count, STATES), dtype=np.float32)
         for stream, x in enumerate(features):
             terms = np.concatenate((x * x, x, np.ones((count, 1), np.float32)), axis=1)
-            shares = terms @ self.densities[stream]
-            most = shares.max(axis=2, keepdims=True)
-            shares -= most
-            np.exp(shares, out=shares)
-            everywhere += np.log(np.maximum(shares @ self.weights[stream], _LEAST_SHARE)) + most
-            own = _WEIGHTS[self.steps[stream][:, states]].transpose(1, 0, 2)
-            held = (shares[phones, frames][:, None] @ own)[:, 0] / own.sum(axis=1)
-            here += np.log(np.maximum(held, _LEAST_SHARE)) + most[phones, frames]
-        fits: NDArray[np.float64] = (here.max(axis=1) - everywhere.max(axis=(0, 2))).astype(float)
-        return fits
+            densities = terms @ self.densities[stream]
+            # Scaled by the best of each codebook, so that the exponential does not vanish.
+            best = densities.max(axis=2, keepdims=True)
+            densities -= best
+            np.exp(densities, out=densities)
+            of_all += np.log(np.maximum(densities @ self.weights[stream], _LEAST_SHARE)) + best
+            weights = _WEIGHTS[self.quantised[stream][:, senones]].transpose(1, 0, 2)
+            own = (densities[phones, frames][:, None] @ weights)[:, 0] / weights.sum(axis=1)
+            of_own += np.log(np.maximum(own, _LEAST_SHARE)) + best[phones, frames]
+        ratios: NDArray[np.float64] = (of_own.max(axis=1) - of_all.max(axis=(0, 2))).astype(float)
+        return ratios
 
 
 @cache
-def load_native_model() -> NativeModel:
-    """Read the model from PocketSphinx's wheel."""
-    from pocketsphinx import get_model_path
+def load_native_model(folder: Path | None = None) -> NativeModel:
+    """Read the model, PocketSphinx's own en-us unless another folder is given.
 
-    folder = Path(get_model_path("en-us/en-us"))
+    Raises
+    ------
+    ValueError
+        The files are not there, are broken, or are of another form.
+    """
+    if folder is None:
+        from pocketsphinx import get_model_path
+
+        folder = Path(get_model_path("en-us/en-us"))
+    try:
+        return _read(folder)
+    except (OSError, struct.error, ValueError) as error:
+        raise ValueError(
+            f"The acoustic model in {folder} cannot be read ({error}). Install pocketsphinx 5.1, "
+            "whose wheel carries it."
+        ) from error
+
+
+def _read(folder: Path) -> NativeModel:
     names, entries, sequences = _definition(folder / "mdef")
-    steps = _steps(folder / "sendump")
+    quantised = _mixture_weights(folder / "sendump")
     codebooks = [names.index(phone) for phone in (*PHONES, "SIL")]
     means = _gaussians(folder / "means")[codebooks].astype(np.float64)
     variances = np.maximum(_gaussians(folder / "variances")[codebooks], _LEAST_VARIANCE)
@@ -153,8 +170,8 @@ def load_native_model() -> NativeModel:
         axis=-1, keepdims=True
     )
     terms = np.concatenate((-0.5 / variances, means / variances, constants), axis=-1)
-    single = sequences[entries["states"][codebooks]]
-    weights = _WEIGHTS[steps[:, :, single]].transpose(0, 2, 1, 3)
+    monophones = sequences[entries["sequence"][codebooks]]
+    weights = _WEIGHTS[quantised[:, :, monophones]].transpose(0, 2, 1, 3)
     weights /= weights.sum(axis=2, keepdims=True)
     # Rows of ours for the model's own numbers; noises, which the line has none of, stand beside
     # no phone.
@@ -162,49 +179,49 @@ def load_native_model() -> NativeModel:
     rows[codebooks] = np.arange(len(codebooks))
     triphones = entries[len(names) :]
     known = (rows[triphones["names"]] >= 0).all(axis=1)
-    keys = _key(triphones["place"][known].astype(np.int64), *rows[triphones["names"][known]].T)
+    keys = _key(triphones["position"][known].astype(np.int64), *rows[triphones["names"][known]].T)
     order = np.argsort(keys, kind="stable")
     return NativeModel(
         tuple(np.ascontiguousarray(one, np.float32) for one in terms.transpose(1, 0, 3, 2)),
         tuple(np.ascontiguousarray(one) for one in weights),
-        steps,
+        quantised,
         keys[order],
-        sequences[triphones["states"][known]][order],
-        single,
+        sequences[triphones["sequence"][known]][order],
+        monophones,
     )
 
 
 def _key(
-    place: NDArray[np.int64] | int,
+    position: NDArray[np.int64] | int,
     phone: NDArray[np.int64],
     before: NDArray[np.int64],
     after: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Return one number for a phone between two others at a place in its word."""
+    """Return one number for a phone between two others at a position in its word."""
     base = len(PHONES) + 1
-    keys: NDArray[np.int64] = ((place * base + phone) * base + before) * base + after
+    keys: NDArray[np.int64] = ((position * base + phone) * base + before) * base + after
     return keys
 
 
 def _definition(path: Path) -> tuple[list[str], NDArray[np.void], NDArray[np.int64]]:
-    """Read the phones' names, an entry a phone or triphone, and sequences of states.
+    """Read the phones' names, an entry a phone or triphone, and sequences of senones.
 
-    An entry names its sequence, its place in a word, and its phone, the one before and the one
+    An entry names its sequence, its position in a word, and its phone, the one before and the one
     after. The first entries are those of the phones without context.
     """
     data = path.read_bytes()
     kind, _, length = struct.unpack_from("<4s2i", data)
-    if kind != b"BMDF":
-        raise _other_form(path)
     counts = 12 + length  # after a description of the format
     phones, entries, states, _, _, _, sequences, _, nodes, _ = struct.unpack_from(
         "<10i", data, counts
     )
+    if kind != b"BMDF" or states != STATES:
+        raise _other_form(path)
     names = data[counts + 40 :].split(b"\0", phones)[:phones]
     size = sum(len(name) + 1 for name in names)
     at = counts + 40 + -(-size // 4) * 4 + 8 * nodes  # after a search tree of the triphones
     end = at + _ENTRY.itemsize * entries
-    if states != STATES or struct.unpack_from("<i", data, end)[0] != sequences * states:
+    if struct.unpack_from("<i", data, end)[0] != sequences * states:
         raise _other_form(path)
     return (
         [name.decode() for name in names],
@@ -221,27 +238,25 @@ def _gaussians(path: Path) -> NDArray[np.float32]:
     order, codebooks, streams, densities = struct.unpack_from("<4i", data, at)
     if order != _BYTE_ORDER or streams != STREAMS:
         raise _other_form(path)
-    sizes = struct.unpack_from(f"<{streams}i", data, at + 16)
+    *sizes, values = struct.unpack_from(f"<{streams + 1}i", data, at + 16)
     shape = (codebooks, streams, densities, sizes[0])
-    values = at + 16 + 4 * streams + 4
-    return np.frombuffer(data, "<f4", int(np.prod(shape)), values).reshape(shape)
+    if len(set(sizes)) > 1 or values != np.prod(shape):
+        raise _other_form(path)
+    return np.frombuffer(data, "<f4", values, at + 16 + 4 * (streams + 1)).reshape(shape)
 
 
-def _steps(path: Path) -> NDArray[np.uint8]:
-    """Read the weights of all states: (`STREAMS`, densities, states)."""
+def _mixture_weights(path: Path) -> NDArray[np.uint8]:
+    """Read the weights of all senones: (`STREAMS`, densities, senones)."""
     data = path.read_bytes()
     at = 0
-    while length := struct.unpack_from("<i", data, at)[0]:  # lines of text, the last of none
+    while length := struct.unpack_from("<I", data, at)[0]:  # lines of text, the last of none
         at += 4 + length
-    densities, states = struct.unpack_from("<2i", data, at + 4)
-    shape = (STREAMS, densities, states)
+    densities, senones = struct.unpack_from("<2i", data, at + 4)
+    shape = (STREAMS, densities, senones)
     if len(data) != at + 12 + int(np.prod(shape)):
         raise _other_form(path)
     return np.frombuffer(data, np.uint8, int(np.prod(shape)), at + 12).reshape(shape)
 
 
 def _other_form(path: Path) -> ValueError:
-    return ValueError(
-        f"{path.name} of PocketSphinx's en-us model is of another form than this version reads; "
-        "install the pocketsphinx that requirements.txt names."
-    )
+    return ValueError(f"{path.name} is of another form than is read here")

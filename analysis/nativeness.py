@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # A phone that fits no native one at all; below it nothing more is told apart.
 FLOOR_NATS: Final = -10.0
 _FRAME_S: Final = HOP_SAMPLES / SAMPLE_RATE_HZ
-# A longer silence parts two phones: natives say each as they do at the edge of a line.
+# A longer gap parts two phones: natives say each as they do at the edge of a line.
 _PARTED_FRAMES: Final = 5
 _LOW: Final = 0.25
 
@@ -61,22 +61,23 @@ def nativeness(samples: NDArray[np.float32], rows: Segments, *, warp: float = WA
     warp : see `analysis.cepstra.cepstra`.
     """
     model = load_native_model()
-    features = cepstra(samples, warp=warp)
+    line = float(rows.spans.min()), float(rows.spans.max())
+    features = cepstra(samples, line, warp=warp)
     count = features.shape[1]
     bounds = np.rint(rows.spans / _FRAME_S).astype(np.int64)
     start = np.minimum(bounds[:, 0], count - 1)
     frames = np.maximum(np.minimum(bounds[:, 1], count) - start, 1)
-    states = model.states_of(rows.phones, *_neighbours(rows.phones, start, start + frames),
-                             _places(rows.words))  # fmt: skip
+    before, after = _neighbours(rows.phones, start, start + frames)
+    senones = model.senones_of(rows.phones, before, after, _positions(rows.words))
     # Every frame of every phone, one after the other.
     ends = np.cumsum(frames)
     within = np.arange(ends[-1]) - np.repeat(ends - frames, frames)
-    fits = model.fits(
+    ratios = model.log_ratios(
         features[:, np.repeat(start, frames) + within],
         np.repeat(rows.phones, frames),
-        np.repeat(states, frames, axis=0),
+        np.repeat(senones, frames, axis=0),
     )
-    means = np.add.reduceat(fits, ends - frames) / frames
+    means = np.add.reduceat(ratios, ends - frames) / frames
     return Nativeness(np.maximum(means, FLOOR_NATS), frames)
 
 
@@ -90,9 +91,11 @@ def _neighbours(
     return before, after
 
 
-def _places(words: NDArray[np.int64]) -> NDArray[np.int64]:
+def _positions(words: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return (P,) where in its word each phone stands."""
     borders = words[1:] != words[:-1]
     first, last = np.append(True, borders), np.append(borders, True)
-    places: NDArray[np.int64] = np.select([first & last, first, last], [ALONE, FIRST, LAST], INSIDE)
-    return places
+    positions: NDArray[np.int64] = np.select(
+        [first & last, first, last], [ALONE, FIRST, LAST], INSIDE
+    )
+    return positions

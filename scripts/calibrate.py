@@ -32,7 +32,7 @@ from scripts.training.detectors import fit_detectors
 from scripts.training.folds import FOLDS, fold_of
 from scripts.training.gop_table import fit_gop_table
 from scripts.training.heads import PENALTIES, FittedHead, feature_names, fit_head
-from scripts.training.hearing import FoldTask, HeardLine, hear_fold
+from scripts.training.hearing import NOISE_SNR_DB, FoldTask, HeardLine, hear_fold
 from scripts.training.mismatches import make_mismatches
 from scripts.training.priors import duration_norms, log_priors
 from scripts.training.pseudo import line_goals
@@ -65,7 +65,7 @@ def main(
             FoldTask(
                 fold=fold,
                 network=network_folder(cache, fold),
-                examples=tuple(replace(example, mels=example.mels[:1]) for example in own),
+                examples=tuple(replace(example, mels=()) for example in own),
                 data=data,
                 norms=norms,
                 priors=priors,
@@ -73,14 +73,17 @@ def main(
             )
         )
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        heard = [line for part in pool.map(hear_fold, tasks) for line in part]
+        parts = list(pool.map(hear_fold, tasks))
+    heard = [line for part, _ in parts for line in part]
+    in_noise = [line for _, part in parts for line in part]
     examples = [by_name[one.line.name] for one in heard]
-    print(f"{len(heard)} lines heard")
+    print(f"{len(heard)} lines heard, {len(in_noise)} in noise too")
     mismatches = make_mismatches(timed)
     omission, wrong, found = fit_detectors(
         mismatches, heard, folds=folds, networks=networks, priors=priors
     )
-    refinement, refined = fit_refinement(heard)
+    refinement, refined = fit_refinement([*heard, *in_noise])
+    refined, refined_in_noise = refined[: len(heard)], refined[len(heard) :]
     provenance = {
         "made": datetime.now(UTC).date().isoformat(),
         "data": ATTRIBUTION,
@@ -92,8 +95,13 @@ def main(
     heads: dict[str, dict[str, FittedHead]] = {}
     levels: dict[str, dict[str, Pairs]] = {}
     blends = {}
+    moved: dict[str, dict[str, Any]] = {}
     for scorer in ("network", "gop"):
-        heads[scorer], held_out, blends[scorer] = _fit_scorer(scorer, examples, heard, folds)
+        # Without the network nothing is heard anew: its part is placed by PocketSphinx.
+        again = in_noise if scorer == "network" else []
+        heads[scorer], held_out, blends[scorer], moved[scorer] = _fit_scorer(
+            scorer, examples, heard, again, folds
+        )
         phones, words = _scored(scorer, heard, refined)
         levels[scorer] = _pairs(heard, phones, words, held_out)
     unrefined = _pairs(heard, [one.phones for one in heard], [one.words for one in heard], {})
@@ -114,6 +122,12 @@ def main(
                 )
             }
             for name, youngest, oldest in AGES
+        },
+        "network_in_noise": {
+            "snr_db": NOISE_SNR_DB,
+            "lines": len(in_noise),
+            "word": _moved(heard, refined, in_noise, refined_in_noise),
+            **moved["network"],
         },
         **found,
     }
@@ -138,26 +152,39 @@ def main(
 
 
 def _fit_scorer(
-    scorer: str, examples: Sequence[Example], heard: Sequence[HeardLine], folds: dict[str, int]
-) -> tuple[dict[str, FittedHead], dict[str, Any], dict[str, float]]:
-    """Fit a scorer's heads on all lines, and by fold for the report: the held-out line scores."""
+    scorer: str,
+    examples: Sequence[Example],
+    heard: Sequence[HeardLine],
+    in_noise: Sequence[HeardLine],
+    folds: dict[str, int],
+) -> tuple[dict[str, FittedHead], dict[str, Any], dict[str, float], dict[str, Any]]:
+    """Fit a scorer's heads on all lines, and by fold for the report.
+
+    Returns
+    -------
+    The heads, the held-out line scores, the total's blend, and by how much noise moves each score.
+    """
     names = feature_names(scorer)
-    x = np.stack([line.features if scorer == "network" else line.gop_features for line in heard])
-    fold = np.array([line.fold for line in heard])
-    known = np.array([line.line.scores is not None for line in heard])
+    rows = [*range(len(heard)), *_rows_of(in_noise, heard)]
+    every = [*heard, *in_noise]
+    x = np.stack([line.features if scorer == "network" else line.gop_features for line in every])
+    fold = np.array([line.fold for line in every])
+    known = np.array([line.line.scores is not None for line in every])
     weights = np.where(known, 1.0, PSEUDO_WEIGHT)
     held_out: dict[str, Any] = {}
     heads = {}
     # Goals of lines without labels follow from labels of the same folds alone.
     goals_by_fold = [
-        line_goals(examples, [folds[e.line.speaker] != out for e in examples])
+        line_goals(examples, [folds[e.line.speaker] != out for e in examples])[rows]
         for out in range(FOLDS)
     ]
-    goals = line_goals(examples, [True] * len(examples))
+    goals = line_goals(examples, [True] * len(examples))[rows]
+    clean = slice(len(heard))
+    moved = {}
     for column, name in enumerate(HEADS):
         best: tuple[float, float] = (-1.0, 0.0)
         for penalty in PENALTIES:
-            found = np.zeros(len(heard))
+            found = np.zeros(len(every))
             for out in range(FOLDS):
                 train, test = fold != out, fold == out
                 head = fit_head(
@@ -165,13 +192,45 @@ def _fit_scorer(
                 )
                 found[test] = head.predict(x[test])
             truth = np.array([h.line.scores[name] for h in heard if h.line.scores is not None])
-            pcc = float(np.corrcoef(found[known], truth)[0, 1])
+            pcc = float(np.corrcoef(found[clean][known[clean]], truth)[0, 1])
             if pcc > best[0]:
-                best, held_out[name] = (pcc, penalty), found
+                best, held_out[name] = (pcc, penalty), found[clean]
+                moved[name] = _shift(found[rows[len(heard) :]], found[len(heard) :])
         heads[name] = fit_head(x, goals[:, column], weights, names, best[1])
         print(f"{scorer} {name}: penalty {best[1]}, {best[0]:.4f}")
-    blend, held_out["total"] = fit_blend(held_out, heard, fold)
-    return heads, held_out, blend
+    blend, held_out["total"] = fit_blend(held_out, heard, fold[clean])
+    return heads, held_out, blend, moved
+
+
+def _rows_of(in_noise: Sequence[HeardLine], heard: Sequence[HeardLine]) -> list[int]:
+    """Return where among the lines each that was heard in noise too stands."""
+    rows = {one.line.name: row for row, one in enumerate(heard)}
+    return [rows[one.line.name] for one in in_noise]
+
+
+def _moved(
+    heard: Sequence[HeardLine],
+    refined: Sequence[NDArray[np.float64]],
+    in_noise: Sequence[HeardLine],
+    refined_in_noise: Sequence[NDArray[np.float64]],
+) -> dict[str, float]:
+    """Return by how much noise moves the scores of words."""
+    rows = _rows_of(in_noise, heard)
+    before = [refined_words(heard[r].rows, refined[r], heard[r].words) for r in rows]
+    after = [
+        refined_words(one.rows, phones, one.words)
+        for one, phones in zip(in_noise, refined_in_noise, strict=True)
+    ]
+    return _shift(50.0 * np.concatenate(before), 50.0 * np.concatenate(after))
+
+
+def _shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str, float]:
+    by = after - before
+    return {
+        "mean": round(float(by.mean()), 2),
+        "mean_size": round(float(np.abs(by).mean()), 2),
+        "more_than_5": round(float((np.abs(by) > 5.0).mean()), 3),
+    }
 
 
 def _scored(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -195,10 +196,13 @@ def _reference(name: str, location: S3Location, *, is_optional: bool = False) ->
 
 @cache
 def _model_digest() -> str:
-    """Digest of the files that the scoring core reads, so that a new model is a new version."""
+    """Digest of the files that the scoring core reads, so that a new model is a new version.
+
+    One of its models comes with PocketSphinx.
+    """
     import analysis
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(version("pocketsphinx").encode())
     root = Path(analysis.__file__ or "").parent
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix in {".py", ".onnx", ".npz", ".json"}:

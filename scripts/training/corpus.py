@@ -19,7 +19,7 @@ UTTERANCE_LABELS: Final = ("accuracy", "fluency", "prosodic", "total")
 SPEEDS: Final = (1.0, 0.9, 1.1, 1.0, 1.0)
 VARIANTS: Final = len(SPEEDS)
 _SNR_RANGE_DB: Final = (8.0, 30.0)
-CACHE_VERSION: Final = 3
+CACHE_VERSION: Final = 4
 
 
 @dataclass(frozen=True)
@@ -187,11 +187,11 @@ def _variants(samples: NDArray[np.float32], name: str) -> list[NDArray[np.float3
         if number == 4:
             changed = _in_a_room(changed, rng)
         snr = rng.uniform(*_SNR_RANGE_DB) if number >= 3 else rng.uniform(20.0, 40.0)
-        heard.append(_in_noise(changed, snr, rng))
+        heard.append(in_noise(changed, snr, rng))
     return heard
 
 
-def _in_noise(
+def in_noise(
     samples: NDArray[np.float32], snr_db: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Add noise whose spectrum falls by 0 to 6 dB an octave."""

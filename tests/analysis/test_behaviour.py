@@ -20,6 +20,7 @@ SLOWER = ("lantern", "harbor")
 MONOTONE = ("lantern", "harbor", "stranger")
 NOISE_DB = 20.0
 NOISE_MOVES_AT_MOST = 5.0
+SILENCE_MOVES_AT_MOST = 3.0
 
 
 def timing(result: AnalysisResult) -> float:
@@ -110,6 +111,21 @@ def test_a_late_start_changes_nothing(speech: Speech) -> None:
     assert result.timing.offset_s == pytest.approx((on_time.timing.offset_s or 0.0) + 1.0, abs=0.05)
     assert timing(result) == pytest.approx(timing(on_time), abs=3.0)
     assert pitch(result) == pytest.approx(pitch(on_time), abs=3.0)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-4], ids=["nothing", "faint hiss"])
+@pytest.mark.parametrize("line", LINES)
+def test_silence_around_the_line_moves_no_score(speech: Speech, line: str, level: float) -> None:
+    """Whoever presses the button early and late is heard alike."""
+    rng = np.random.default_rng(21)
+    clean = speech.recording(line, "good")
+    silence = level * rng.standard_normal((2, 3 * SAMPLE_RATE_HZ)).astype(np.float32)
+    longer = np.concatenate((silence[0], clean.samples, silence[1]))
+    before = speech.scored(line, "good").scores.model_dump()
+    padded = score(Recording.from_samples(longer, SAMPLE_RATE_HZ), speech.reference(line))
+    after = padded.scores.model_dump()
+    moved = {name: abs(after[name] - before[name]) for name in before}
+    assert max(moved.values()) <= SILENCE_MOVES_AT_MOST, moved
 
 
 @pytest.mark.parametrize("container", ["m4a", "webm"])

@@ -1,22 +1,31 @@
 """Fitted numbers: complete, bounded, and never against the speaker."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.calibration import HEADS, load_calibration
-from analysis.line_features import NAMES, NETWORK_NAMES
+from analysis.calibration import CALIBRATION_PATH, HEADS, load_calibration
+from analysis.line_features import LINE_SCORES, NAMES, NETWORK_NAMES
 from analysis.network import load_network
 from analysis.phones import PHONES
 from analysis.presence import LINE_FEATURES, WORD_FEATURES
 
 CALIBRATION = load_calibration()
-HELPING = ("phone_mean", "phone_low_tenth", "phone_low_quarter", "word_mean", "evidence_own")
-HARMING = ("phone_wrong", "phone_doubtful", "word_wrong")
+# Each moves one way when a phone is said better.
+HELPING = {
+    "phone_mean", "phone_low_tenth", "phone_low_quarter", "word_minimum_mean", "word_mean",
+    "evidence_own", "evidence_lead", "path_fit", "native_mean", "native_low_quarter",
+    *LINE_SCORES,
+}  # fmt: skip
+HARMING = {"phone_wrong", "phone_doubtful", "word_wrong"}
+FEATURES = {"network": NETWORK_NAMES, "gop": NAMES}
 
 
 def test_there_is_a_number_for_every_feature() -> None:
@@ -37,9 +46,24 @@ def test_the_shares_of_the_total_sum_to_one() -> None:
 @pytest.mark.parametrize("engine", ["network", "gop"])
 @pytest.mark.parametrize("name", HEADS)
 def test_no_weight_turns_a_better_phone_into_a_worse_line(engine: str, name: str) -> None:
-    weights = dict(zip(NAMES, CALIBRATION.heads[engine][name].weights, strict=False))
-    assert all(weights[feature] >= 0.0 for feature in HELPING)
+    names = FEATURES[engine]
+    weights = dict(zip(names, CALIBRATION.heads[engine][name].weights, strict=True))
+    assert all(weights[feature] >= 0.0 for feature in HELPING.intersection(names))
     assert all(weights[feature] <= 1e-6 for feature in HARMING)
+    assert set(NETWORK_NAMES) >= HELPING | HARMING
+
+
+@pytest.mark.parametrize("change", [lambda names: names[::-1], lambda names: names[:-1]])
+def test_numbers_for_other_features_are_refused(
+    tmp_path: Path, change: Callable[[list[str]], list[str]]
+) -> None:
+    stored = json.loads(CALIBRATION_PATH.read_text(encoding="utf-8"))
+    head = stored["heads"]["network"][HEADS[0]]
+    head["features"] = change(head["features"])
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"names other features .* Run scripts/calibrate\.py"):
+        load_calibration(path)
 
 
 @settings(max_examples=60, deadline=None)
