@@ -146,7 +146,7 @@ class Storage:
         """
         with spans.s3("GetObject", location) as span:
             try:
-                reply = await self._s3.get_object(Bucket=location.bucket, Key=location.key)
+                reply = await plain_get(self._s3, location)
                 spans.answered(span, reply)
                 async with reply["Body"] as stream:
                     return await stream.read(), dict(reply.get("Metadata", {}))

@@ -1,0 +1,48 @@
+"""A server in S3's place, clients that know where its bucket is, and what they log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from tests.worker.objects.s3_server import S3Server, fetch
+from worker import objects
+from worker.aws import AwsClients, open_clients
+
+
+@pytest_asyncio.fixture
+async def server(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3Server]:
+    made = S3Server()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", made.answer)
+    runner = web.AppRunner(
+        application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+    )
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    yield made
+    await runner.cleanup()
+
+
+@pytest_asyncio.fixture
+async def clients(server: S3Server) -> AsyncIterator[AwsClients]:
+    """Clients that have read an object of `PLACE`'s bucket, so that they know where it is."""
+    async with open_clients(wait_time_s=0) as opened:
+        await fetch(opened)
+        server.forget()
+        yield opened
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """What is logged of buckets that are left to the SDK."""
+    lines: list[tuple[str, dict[str, Any]]] = []
+    note = SimpleNamespace(info=lambda event, **fields: lines.append((event, fields)))
+    monkeypatch.setattr(objects, "log", note)
+    return lines
