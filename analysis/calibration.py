@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CALIBRATION_PATH: Final = Path(__file__).parent / "data" / "calibration.json"
+# What the heads of each scorer are made of.
+FEATURES: Final = {"network": NETWORK_NAMES, "gop": NAMES}
 # Those that have a head of their own; the total is a blend of them.
 HEADS: Final = LINE_SCORES[:3]
 
@@ -89,7 +91,7 @@ def load_calibration(path: Path = CALIBRATION_PATH) -> Calibration:
     return Calibration(
         heads={
             scorer: {name: _head(stored["heads"][scorer][name], names) for name in HEADS}
-            for scorer, names in (("network", NETWORK_NAMES), ("gop", NAMES))
+            for scorer, names in FEATURES.items()
         },
         blend=stored["blend"],
         gop=np.array(stored["gop"]),

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analysis.features import (
+    FFT_SAMPLES,
+    HOP_SAMPLES,
+    SAMPLE_RATE_HZ,
+    mel_edges,
+    power_spectra,
+)
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SAMPLE_RATE_HZ: Final = 16_000
-# Of the model's feat.params, and PocketSphinx's defaults where that is silent.
-HOP_SAMPLES: Final = 160
+# Of the model's feat.params, and PocketSphinx's defaults where that is silent; its frames come as
+# often as ours, and their transforms are as long.
 WINDOW_SAMPLES: Final = 410
-FFT_SAMPLES: Final = 512
 PREEMPHASIS: Final = 0.97
 LOWEST_HZ: Final = 130.0
 HIGHEST_HZ: Final = 6_800.0
@@ -53,10 +59,7 @@ def cepstra(
     emphasised = np.append(samples[:1], samples[1:] - np.float32(PREEMPHASIS) * samples[:-1])
     if len(emphasised) < WINDOW_SAMPLES:
         emphasised = np.pad(emphasised, (0, WINDOW_SAMPLES - len(emphasised)))
-    frames = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW_SAMPLES)[::HOP_SAMPLES]
-    spectrum = np.fft.rfft(frames * _window(), n=FFT_SAMPLES, axis=1)
-    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    energies = power @ _filters(warp)
+    energies = power_spectra(emphasised, _window()) @ _filters(warp)
     heard = _around(line, len(energies))
     loud = float(np.quantile(energies[heard].mean(axis=1), _LOUD))
     floor = max(loud * 10.0 ** (-RANGE_DB / 10.0), _POWER_FLOOR)
@@ -87,9 +90,8 @@ def _window() -> NDArray[np.float32]:
 @cache
 def _filters(warp: float) -> NDArray[np.float32]:
     """Return (bins, `FILTERS`): triangles of equal area, evenly spaced in mel, then moved up."""
-    lowest, highest = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (LOWEST_HZ, HIGHEST_HZ))
-    edges = 700.0 * (10.0 ** (np.linspace(lowest, highest, FILTERS + 2) / 2595.0) - 1.0)
     spacing = SAMPLE_RATE_HZ / FFT_SAMPLES
+    edges = mel_edges(LOWEST_HZ, HIGHEST_HZ, FILTERS)
     edges = np.minimum(edges * warp, SAMPLE_RATE_HZ / 2 - spacing)
     bins = np.fft.rfftfreq(FFT_SAMPLES, 1.0 / SAMPLE_RATE_HZ)[:, None]
     low = np.minimum(edges[:-2], edges[1:-1] - spacing)

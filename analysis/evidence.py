@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.phones import PHONES
+from analysis.phones import PHONES, SILENCE
 from analysis.segments import PARTS
-from analysis.trellis import FLOOR, SILENCE, log_evidence
+from analysis.trellis import FLOOR, log_evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

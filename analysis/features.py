@@ -40,12 +40,29 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     neither a microphone's level nor the length of the silence around the line moves them.
     """
     padded = np.pad(samples, (WINDOW_SAMPLES // 2, WINDOW_SAMPLES // 2 + HOP_SAMPLES))
-    count = 1 + len(samples) // HOP_SAMPLES
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES][:count]
-    spectrum = np.fft.rfft(frames * _window(), n=FFT_SAMPLES, axis=1)
-    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    power = power_spectra(padded, _window())[: 1 + len(samples) // HOP_SAMPLES]
     mel = np.log(power @ _filterbank() + np.float32(ENERGY_FLOOR))
     return normalise(mel)
+
+
+def power_spectra(samples: NDArray[np.float32], window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (frames, bins) the power of each windowed stretch of samples, one every 10 ms."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, len(window))[::HOP_SAMPLES]
+    spectrum = np.fft.rfft(frames * window, n=FFT_SAMPLES, axis=1)
+    power: NDArray[np.float32] = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    return power
+
+
+def mel_edges(lowest_hz: float, highest_hz: float, filters: int) -> NDArray[np.float64]:
+    """Return (`filters` + 2,) Hz, evenly spaced in mel: each filter's ends and the next's middle.
+
+    mel = 2595 log10(1 + f / 700) (O'Shaughnessy 1987).
+    """
+    lowest, highest = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (lowest_hz, highest_hz))
+    edges: NDArray[np.float64] = 700.0 * (
+        10.0 ** (np.linspace(lowest, highest, filters + 2) / 2595.0) - 1.0
+    )
+    return edges
 
 
 def normalise(mel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -66,12 +83,8 @@ def _window() -> NDArray[np.float32]:
 
 @cache
 def _filterbank() -> NDArray[np.float32]:
-    """Return (bins, bands): triangles of equal area, evenly spaced on the mel scale.
-
-    mel = 2595 log10(1 + f / 700) (O'Shaughnessy 1987).
-    """
-    lowest, highest = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (LOWEST_HZ, HIGHEST_HZ))
-    edges = 700.0 * (10.0 ** (np.linspace(lowest, highest, BANDS + 2) / 2595.0) - 1.0)
+    """Return (bins, bands): triangles of equal area, evenly spaced on the mel scale."""
+    edges = mel_edges(LOWEST_HZ, HIGHEST_HZ, BANDS)
     bins = np.fft.rfftfreq(FFT_SAMPLES, 1.0 / SAMPLE_RATE_HZ)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])

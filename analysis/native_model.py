@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 # Cepstra, their deltas and the deltas of those.
 STREAMS: Final = 3
 STATES: Final = 3
-# A row beyond those of `PHONES`.
-SILENCE: Final = len(PHONES)
-# Positions in a word, as the model counts them.
+# Positions in a word, as the model counts them: a phone alone is both first and last.
 INSIDE, FIRST, LAST, ALONE = range(4)
 # As PocketSphinx floors them (its `varfloor`).
 _LEAST_VARIANCE: Final = 1e-4

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.cepstra import HOP_SAMPLES, SAMPLE_RATE_HZ, WARP, cepstra
-from analysis.native_model import ALONE, FIRST, INSIDE, LAST, SILENCE, load_native_model
+from analysis.cepstra import WARP, cepstra
+from analysis.native_model import FIRST, LAST, load_native_model
+from analysis.phones import SILENCE
+from analysis.segments import word_edges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 # A phone that fits no native one at all; below it nothing more is told apart.
 FLOOR_NATS: Final = -10.0
-_FRAME_S: Final = HOP_SAMPLES / SAMPLE_RATE_HZ
 # A longer gap parts two phones: natives say each as they do at the edge of a line.
 _PARTED_FRAMES: Final = 5
 _LOW: Final = 0.25
@@ -63,12 +64,11 @@ def nativeness(samples: NDArray[np.float32], rows: Segments, *, warp: float = WA
     model = load_native_model()
     line = float(rows.spans.min()), float(rows.spans.max())
     features = cepstra(samples, line, warp=warp)
-    count = features.shape[1]
-    bounds = np.rint(rows.spans / _FRAME_S).astype(np.int64)
-    start = np.minimum(bounds[:, 0], count - 1)
-    frames = np.maximum(np.minimum(bounds[:, 1], count) - start, 1)
-    before, after = _neighbours(rows.phones, start, start + frames)
-    senones = model.senones_of(rows.phones, before, after, _positions(rows.words))
+    start, past = rows.frames(features.shape[1])
+    frames = past - start
+    before, after = _neighbours(rows.phones, start, past)
+    first, last = word_edges(rows.words)
+    senones = model.senones_of(rows.phones, before, after, FIRST * first + LAST * last)
     # Every frame of every phone, one after the other.
     ends = np.cumsum(frames)
     within = np.arange(ends[-1]) - np.repeat(ends - frames, frames)
@@ -89,13 +89,3 @@ def _neighbours(
     before = np.append(SILENCE, np.where(parted, SILENCE, phones[:-1]))
     after = np.append(np.where(parted, SILENCE, phones[1:]), SILENCE)
     return before, after
-
-
-def _positions(words: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (P,) where in its word each phone stands."""
-    borders = words[1:] != words[:-1]
-    first, last = np.append(True, borders), np.append(borders, True)
-    positions: NDArray[np.int64] = np.select(
-        [first & last, first, last], [ALONE, FIRST, LAST], INSIDE
-    )
-    return positions

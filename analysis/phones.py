@@ -16,6 +16,8 @@ CONSONANTS: Final = frozenset((
 # fmt: on
 # The order is the network's class order and the row order of every fitted table.
 PHONES: Final[tuple[str, ...]] = tuple(sorted(VOWELS | CONSONANTS))
+# The class, and the row of tables that have one, beyond those of the phones.
+SILENCE: Final = len(PHONES)
 PHONE_INDEX: Final[dict[str, int]] = {phone: i for i, phone in enumerate(PHONES)}
 
 # Symbols of other ARPAbet dialects (TIMIT, MFA, espeak's export), folded into the 39.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.trellis import SILENCE
+from analysis.phones import SILENCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,6 @@ import numpy as np
 from analysis.line_features import LINE_SCORES
 from analysis.network import TOP_SCORE
 from analysis.phones import PHONES
-from analysis.segments import MEL_FRAME_S
 from analysis.trees import Trees
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ def phone_table(
         **dict(zip(_PLACED, rows.extras.T.astype(np.float64), strict=True)),
         "duration_oddness": odd,
         "line_duration_oddness": of_line(odd.mean()),
-        "level": _levels(rows.spans, mel),
+        "level": _levels(rows, mel),
         "phones": of_line(count),
         "words": of_line(len(sizes)),
     }
@@ -214,13 +213,10 @@ def rivals(evidence: NDArray[np.float64], phones: NDArray[np.int64]) -> NDArray[
     return rival
 
 
-def _levels(spans: NDArray[np.float32], mel: NDArray[np.float32]) -> NDArray[np.float64]:
+def _levels(rows: Segments, mel: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return each phone's mean log-mel level."""
     total = np.append(0.0, np.cumsum(mel.mean(axis=1, dtype=np.float64)))
-    frames = np.rint(spans / MEL_FRAME_S).astype(int)
-    start = np.minimum(frames[:, 0], len(mel) - 1)
-    past = np.minimum(frames[:, 1], len(mel))
-    past = np.maximum(past, start + 1)
+    start, past = rows.frames(len(mel))
     levels: NDArray[np.float64] = (total[past] - total[start]) / (past - start)
     return levels
 

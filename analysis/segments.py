@@ -60,7 +60,8 @@ class Segments:
 
     def word_rows(self) -> NDArray[np.int64]:
         """Return (P,) which of the placed words each phone belongs to."""
-        rows: NDArray[np.int64] = np.cumsum(np.append(False, self.words[1:] != self.words[:-1]))
+        first, _ = word_edges(self.words)
+        rows: NDArray[np.int64] = np.cumsum(first) - 1
         return rows
 
     def word_means(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -71,8 +72,8 @@ class Segments:
 
     def word_worst(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (placed words,) the least of each word's phones, of values (P,)."""
-        starts = np.flatnonzero(np.append(True, self.words[1:] != self.words[:-1]))
-        worst: NDArray[np.float64] = np.minimum.reduceat(values, starts)
+        first, _ = word_edges(self.words)
+        worst: NDArray[np.float64] = np.minimum.reduceat(values, np.flatnonzero(first))
         return worst
 
     def members(self) -> NDArray[np.float32]:
@@ -81,6 +82,15 @@ class Segments:
         members = np.zeros((int(row[-1]) + 1, len(row)), dtype=np.float32)
         members[row, np.arange(len(row))] = 1.0
         return members
+
+    def frames(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return (P,) each phone's first of `count` frames of 10 ms, and the one past its last.
+
+        Each has one at the least: past the end the last stands in.
+        """
+        frames = np.rint(self.spans / MEL_FRAME_S).astype(np.int64)
+        start = np.minimum(frames[:, 0], count - 1)
+        return start, np.maximum(np.minimum(frames[:, 1], count), start + 1)
 
     def pool(self, frames: int) -> NDArray[np.float32]:
         """Return (`PARTS` · P, frames): weights that average each third of each phone.
@@ -104,6 +114,12 @@ class Segments:
             total[outside] = 1.0
         pooled: NDArray[np.float32] = (weights / total).astype(np.float32)
         return pooled
+
+
+def word_edges(words: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return (P,) whether each phone is the first of its word, and whether it is the last."""
+    borders = words[1:] != words[:-1]
+    return np.append(True, borders), np.append(borders, True)
 
 
 def net_frames(mel_frames: int) -> int:
@@ -134,14 +150,14 @@ def extras(spans: NDArray[np.float32], words: NDArray[np.int64]) -> NDArray[np.f
     gaps = np.clip(spans[1:, 0] - spans[:-1, 1], 0.0, _LONGEST_PAUSE_S)
     speaking = float(spans[-1, 1] - spans[0, 0])
     rate = math.log(max(len(spans) / max(speaking, MEL_FRAME_S), 1.0))
-    borders = words[1:] != words[:-1]
+    first, last = word_edges(words)
     columns = np.zeros((len(spans), EXTRAS), dtype=np.float32)
     columns[:, 0] = durations + _USUAL_LOG_DURATION
     columns[:, 1] = durations - durations.mean()
     columns[1:, 2] = gaps
     columns[:-1, 3] = gaps
-    columns[:, 4] = np.append(True, borders)
-    columns[:, 5] = np.append(borders, True)
+    columns[:, 4] = first
+    columns[:, 5] = last
     columns[:, 6] = np.log(np.bincount(words)[words])
     columns[:, 7] = rate - _USUAL_LOG_RATE
     return columns

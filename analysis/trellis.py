@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.phones import PHONE_INDEX, PHONES
+from analysis.phones import PHONE_INDEX, SILENCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SILENCE: Final = len(PHONES)
 # Posteriors below this say no less: one frame must not decide over a whole line.
 FLOOR: Final = 1e-4
 # Divides the posterior by this power of the class's prior, so that rare phones are not lost.

@@ -21,7 +21,7 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.calibration import CALIBRATION_PATH, HEADS
+from analysis.calibration import CALIBRATION_PATH, FEATURES, HEADS
 from analysis.network import PhoneNetwork
 from analysis.refinement import REFINEMENT_PATH, refined_words
 from scripts.train_scorer import ATTRIBUTION, DEFAULT_CACHE, DEFAULT_DATA, REALIGNED, network_folder
@@ -31,7 +31,7 @@ from scripts.training.corpus import Example, load_examples
 from scripts.training.detectors import fit_detectors
 from scripts.training.folds import FOLDS, fold_of
 from scripts.training.gop_table import fit_gop_table
-from scripts.training.heads import PENALTIES, FittedHead, feature_names, fit_head
+from scripts.training.heads import PENALTIES, FittedHead, fit_head
 from scripts.training.hearing import NOISE_SNR_DB, FoldTask, HeardLine, hear_fold
 from scripts.training.mismatches import make_mismatches
 from scripts.training.priors import duration_norms, log_priors
@@ -95,13 +95,17 @@ def main(
     heads: dict[str, dict[str, FittedHead]] = {}
     levels: dict[str, dict[str, Pairs]] = {}
     blends = {}
-    moved: dict[str, dict[str, Any]] = {}
-    for scorer in ("network", "gop"):
-        # Without the network nothing is heard anew: its part is placed by PocketSphinx.
-        again = in_noise if scorer == "network" else []
-        heads[scorer], held_out, blends[scorer], moved[scorer] = _fit_scorer(
-            scorer, examples, heard, again, folds
-        )
+    fold_of_line = np.array([one.fold for one in heard])
+    moved = {"word": _moved_words(heard, refined, in_noise, refined_in_noise)}
+    # Without the network nothing is heard anew: its part is placed by PocketSphinx.
+    for scorer, lines in (("network", [*heard, *in_noise]), ("gop", heard)):
+        heads[scorer], scores = _fit_scorer(scorer, examples, lines, folds)
+        held_out = {name: by_line[: len(heard)] for name, by_line in scores.items()}
+        blends[scorer], held_out["total"] = fit_blend(held_out, heard, fold_of_line)
+        if scorer == "network":
+            clean = _rows_of(in_noise, heard)
+            for name, by_line in scores.items():
+                moved[name] = _shift(by_line[clean], by_line[len(heard) :])
         phones, words = _scored(scorer, heard, refined)
         levels[scorer] = _pairs(heard, phones, words, held_out)
     unrefined = _pairs(heard, [one.phones for one in heard], [one.words for one in heard], {})
@@ -126,8 +130,7 @@ def main(
         "network_in_noise": {
             "snr_db": NOISE_SNR_DB,
             "lines": len(in_noise),
-            "word": _moved(heard, refined, in_noise, refined_in_noise),
-            **moved["network"],
+            **moved,
         },
         **found,
     }
@@ -152,26 +155,27 @@ def main(
 
 
 def _fit_scorer(
-    scorer: str,
-    examples: Sequence[Example],
-    heard: Sequence[HeardLine],
-    in_noise: Sequence[HeardLine],
-    folds: dict[str, int],
-) -> tuple[dict[str, FittedHead], dict[str, Any], dict[str, float], dict[str, Any]]:
+    scorer: str, examples: Sequence[Example], lines: Sequence[HeardLine], folds: dict[str, int]
+) -> tuple[dict[str, FittedHead], dict[str, NDArray[np.float64]]]:
     """Fit a scorer's heads on all lines, and by fold for the report.
+
+    Parameters
+    ----------
+    lines : those of `examples` in their order; after them some may come a second time, in noise.
 
     Returns
     -------
-    The heads, the held-out line scores, the total's blend, and by how much noise moves each score.
+    The heads; and the held-out scores of each line, 0–100.
     """
-    names = feature_names(scorer)
-    rows = [*range(len(heard)), *_rows_of(in_noise, heard)]
-    every = [*heard, *in_noise]
-    x = np.stack([line.features if scorer == "network" else line.gop_features for line in every])
-    fold = np.array([line.fold for line in every])
-    known = np.array([line.line.scores is not None for line in every])
+    names = FEATURES[scorer]
+    row = {example.line.name: number for number, example in enumerate(examples)}
+    rows = [row[one.line.name] for one in lines]
+    x = np.stack([one.features if scorer == "network" else one.gop_features for one in lines])
+    fold = np.array([one.fold for one in lines])
+    known = np.array([one.line.scores is not None for one in lines])
+    judged = np.flatnonzero(known[: len(examples)])
     weights = np.where(known, 1.0, PSEUDO_WEIGHT)
-    held_out: dict[str, Any] = {}
+    held_out = {}
     heads = {}
     # Goals of lines without labels follow from labels of the same folds alone.
     goals_by_fold = [
@@ -179,27 +183,23 @@ def _fit_scorer(
         for out in range(FOLDS)
     ]
     goals = line_goals(examples, [True] * len(examples))[rows]
-    clean = slice(len(heard))
-    moved = {}
     for column, name in enumerate(HEADS):
+        truth = np.array([e.line.scores[name] for e in examples if e.line.scores is not None])
         best: tuple[float, float] = (-1.0, 0.0)
         for penalty in PENALTIES:
-            found = np.zeros(len(every))
+            found = np.zeros(len(lines))
             for out in range(FOLDS):
                 train, test = fold != out, fold == out
                 head = fit_head(
                     x[train], goals_by_fold[out][train, column], weights[train], names, penalty
                 )
                 found[test] = head.predict(x[test])
-            truth = np.array([h.line.scores[name] for h in heard if h.line.scores is not None])
-            pcc = float(np.corrcoef(found[clean][known[clean]], truth)[0, 1])
+            pcc = float(np.corrcoef(found[judged], truth)[0, 1])
             if pcc > best[0]:
-                best, held_out[name] = (pcc, penalty), found[clean]
-                moved[name] = _shift(found[rows[len(heard) :]], found[len(heard) :])
+                best, held_out[name] = (pcc, penalty), found
         heads[name] = fit_head(x, goals[:, column], weights, names, best[1])
         print(f"{scorer} {name}: penalty {best[1]}, {best[0]:.4f}")
-    blend, held_out["total"] = fit_blend(held_out, heard, fold[clean])
-    return heads, held_out, blend, moved
+    return heads, held_out
 
 
 def _rows_of(in_noise: Sequence[HeardLine], heard: Sequence[HeardLine]) -> list[int]:
@@ -208,13 +208,13 @@ def _rows_of(in_noise: Sequence[HeardLine], heard: Sequence[HeardLine]) -> list[
     return [rows[one.line.name] for one in in_noise]
 
 
-def _moved(
+def _moved_words(
     heard: Sequence[HeardLine],
     refined: Sequence[NDArray[np.float64]],
     in_noise: Sequence[HeardLine],
     refined_in_noise: Sequence[NDArray[np.float64]],
 ) -> dict[str, float]:
-    """Return by how much noise moves the scores of words."""
+    """Return by how much noise moves the scores of words, as `_shift` tells it."""
     rows = _rows_of(in_noise, heard)
     before = [refined_words(heard[r].rows, refined[r], heard[r].words) for r in rows]
     after = [
@@ -225,6 +225,7 @@ def _moved(
 
 
 def _shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str, float]:
+    """Return by how much scores move, of 100, and what share of them by more than 5."""
     by = after - before
     return {
         "mean": round(float(by.mean()), 2),

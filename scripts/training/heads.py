@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.line_features import LINE_SCORES, NAMES, NETWORK_NAMES
+from analysis.line_features import LINE_SCORES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,11 +47,6 @@ class FittedHead:
             "low": _rounded(self.low),
             "high": _rounded(self.high),
         }
-
-
-def feature_names(scorer: str) -> tuple[str, ...]:
-    """Return the names of a scorer's features; GOP has no line scores of a network."""
-    return NETWORK_NAMES if scorer == "network" else NAMES
 
 
 def fit_head(

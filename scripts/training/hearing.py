@@ -94,15 +94,9 @@ def hear_fold(task: FoldTask) -> tuple[list[HeardLine], list[HeardLine]]:
     again: list[HeardLine] = []
     for example in task.examples:
         recording = Recording.from_file(audio_path(task.data, example.line))
-        kinds = [(recording, lines)]
+        lines.append(hear(example, recording, task, network))
         if example.line.scores is not None:
-            kinds.append((noisy(recording, example.line.name), again))
-        for sound, kept in kinds:
-            heard = hear(
-                example, sound, fold=task.fold, network=network,
-                norms=task.norms, priors=task.priors, gop_table=task.gop_table,
-            )  # fmt: skip
-            kept.append(heard)
+            again.append(hear(example, noisy(recording, example.line.name), task, network))
     return lines, again
 
 
@@ -139,14 +133,7 @@ def judged(
 
 
 def hear(
-    example: Example,
-    recording: Recording,
-    *,
-    fold: int,
-    network: PhoneNetwork,
-    norms: DurationNorms,
-    priors: NDArray[np.float64],
-    gop_table: NDArray[np.float64],
+    example: Example, recording: Recording, task: FoldTask, network: PhoneNetwork
 ) -> HeardLine:
     """Run the core's own steps on a line, up to where calibration begins.
 
@@ -155,7 +142,7 @@ def hear(
     from analysis.gop import phone_scores
 
     mel = recording.log_mel
-    found = judged(example, mel, network, priors)
+    found = judged(example, mel, network, task.priors)
     if found is None:
         raise ValueError(f"{example.line.name} is shorter than its text.")
     rows, judgement, evidence, of_words = found
@@ -167,23 +154,23 @@ def hear(
     likelihoods = example.likelihoods.astype(float)
     by_sphinx = Segments.at(example.phones, example.spans, example.words)
     gop_alignment = Alignment(aligned_words(by_sphinx, names), "pocketsphinx")
-    by_gop = phone_scores(rows.phones, likelihoods, gop_table) / 50.0
+    by_gop = phone_scores(rows.phones, likelihoods, task.gop_table) / 50.0
     gop_words = rows.word_means(by_gop)
     features = line_features(
         alignment, rows, phones, words,
-        own=evidence.own(rows), lead=evidence.lead(rows), mel=mel, pitch=pitch, norms=norms,
+        own=evidence.own(rows), lead=evidence.lead(rows), mel=mel, pitch=pitch, norms=task.norms,
     )  # fmt: skip
     gop_features = line_features(
         gop_alignment, by_sphinx, by_gop, gop_words,
-        own=likelihoods, lead=likelihoods, mel=mel, pitch=pitch, norms=norms,
+        own=likelihoods, lead=likelihoods, mel=mel, pitch=pitch, norms=task.norms,
     )  # fmt: skip
     return HeardLine(
         line=example.line,
-        fold=fold,
+        fold=task.fold,
         phones=phones,
         words=words,
         rows=rows,
-        table=phone_table(rows, judgement, evidence, native, mel=mel, norms=norms),
+        table=phone_table(rows, judgement, evidence, native, mel=mel, norms=task.norms),
         evidence=evidence.phones,
         features=with_hearing(features, evidence, native, judgement),
         gop_phones=by_gop,

@@ -33,6 +33,12 @@ def pitch(result: AnalysisResult) -> float:
     return result.scores.pitch
 
 
+def movement(before: AnalysisResult, after: AnalysisResult) -> dict[str, float]:
+    """By how much each score moves."""
+    old, new = before.scores.model_dump(), after.scores.model_dump()
+    return {name: abs(new[name] - old[name]) for name in old}
+
+
 def feedback(result: AnalysisResult) -> list[str]:
     return [item.code for item in result.feedback]
 
@@ -95,9 +101,7 @@ def test_noise_at_20_db_moves_no_score_by_more_than_five(speech: Speech, line: s
         clean.samples + level * rng.standard_normal(clean.samples.size).astype(np.float32),
         SAMPLE_RATE_HZ,
     )
-    before = speech.scored(line, "actor").scores.model_dump()
-    after = score(noisy, speech.reference(line)).scores.model_dump()
-    moved = {name: abs(after[name] - before[name]) for name in before}
+    moved = movement(speech.scored(line, "actor"), score(noisy, speech.reference(line)))
     assert max(moved.values()) <= NOISE_MOVES_AT_MOST, moved
 
 
@@ -121,10 +125,8 @@ def test_silence_around_the_line_moves_no_score(speech: Speech, line: str, level
     clean = speech.recording(line, "good")
     silence = level * rng.standard_normal((2, 3 * SAMPLE_RATE_HZ)).astype(np.float32)
     longer = np.concatenate((silence[0], clean.samples, silence[1]))
-    before = speech.scored(line, "good").scores.model_dump()
     padded = score(Recording.from_samples(longer, SAMPLE_RATE_HZ), speech.reference(line))
-    after = padded.scores.model_dump()
-    moved = {name: abs(after[name] - before[name]) for name in before}
+    moved = movement(speech.scored(line, "good"), padded)
     assert max(moved.values()) <= SILENCE_MOVES_AT_MOST, moved
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.calibration import CALIBRATION_PATH, HEADS, load_calibration
+from analysis.calibration import CALIBRATION_PATH, FEATURES, HEADS, load_calibration
 from analysis.line_features import LINE_SCORES, NAMES, NETWORK_NAMES
 from analysis.network import load_network
 from analysis.phones import PHONES
@@ -25,7 +25,6 @@ HELPING = {
     *LINE_SCORES,
 }  # fmt: skip
 HARMING = {"phone_wrong", "phone_doubtful", "word_wrong"}
-FEATURES = {"network": NETWORK_NAMES, "gop": NAMES}
 
 
 def test_there_is_a_number_for_every_feature() -> None:

@@ -14,17 +14,9 @@ from pocketsphinx import get_model_path
 
 from analysis.alignment import Aligner
 from analysis.cepstra import CEPSTRA, cepstra
-from analysis.native_model import (
-    ALONE,
-    FIRST,
-    INSIDE,
-    LAST,
-    SILENCE,
-    NativeModel,
-    load_native_model,
-)
+from analysis.native_model import ALONE, FIRST, INSIDE, LAST, NativeModel, load_native_model
 from analysis.nativeness import FLOOR_NATS, nativeness
-from analysis.phones import PHONE_INDEX, PHONES
+from analysis.phones import PHONE_INDEX, PHONES, SILENCE
 from analysis.pronunciations import Pronunciation
 from analysis.segments import Segments, segments
 from analysis.sphinx import place_by_sphinx

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.phones import PHONE_INDEX, PHONES
+from analysis.phones import PHONE_INDEX, PHONES, SILENCE
 from analysis.trellis import (
     EXTRA_COST,
     LEAST_EXTRA_FRAMES,
-    SILENCE,
     Path,
     best_path,
     log_evidence,
