@@ -9,25 +9,19 @@ if TYPE_CHECKING:
     from analysis.network import Heard
     from analysis.trellis import Path
 
-# PocketSphinx, and the network that it taught, put a border before the change that is heard:
-# 17 and 24 ms (medians over the words of the test fixtures, whose times are the synthesiser's).
+# The native model, and the network that it taught, put a border before the change that is heard:
+# 11 and 22 ms (medians over the words of the test fixtures, whose times are the synthesiser's).
 # Alignments carry times with this added; `analysis.segments` takes it off again.
 BORDER_SHIFT_S: Final = 0.02
 
 
 @dataclass(frozen=True)
 class AlignedPhone:
-    """One phone on the recording; start and end in seconds.
-
-    `log_likelihood` is the mean over its frames of log p(frame | state) in nats, each frame's
-    best state of all being 0: what PocketSphinx's second pass says about the fit. None where it
-    was not asked.
-    """
+    """One phone on the recording; start and end in seconds."""
 
     phone: str
     start: float
     end: float
-    log_likelihood: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +50,9 @@ class Alignment:
     Attributes
     ----------
     words : one for each word of the reference, in its order.
-    method : what placed them: ``network``, ``pocketsphinx`` or ``none``.
+    method : what placed them: ``network``, ``native`` or ``none``.
     note : what was out of the ordinary, in a sentence; None when nothing was.
-    hearing : of the network, when it placed the line: whoever scores it need not listen again.
+    hearing : of the network, when it placed the line, and then it scores it too.
     """
 
     words: tuple[AlignedWord | None, ...]

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.aligned import BORDER_SHIFT_S, AlignedPhone, AlignedWord, Alignment
+from analysis.native_alignment import place_by_native_model
+from analysis.network import load_network
 from analysis.network_alignment import place_by_network
 from analysis.pronunciations import Pronunciation, pronounce
-from analysis.sphinx import place_by_sphinx
 
 if TYPE_CHECKING:
     from analysis.audio import Recording
@@ -17,16 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["AlignedPhone", "AlignedWord", "Aligner", "Alignment"]
 
-# Below this length PocketSphinx has no frame to work with.
+# Below this length there is no phone to be placed.
 MIN_ALIGNABLE_S: Final = 0.1
 
 
 class Aligner:
     """Places lines on recordings; nothing carries over between calls.
 
-    A line is placed on the phone network's own posteriors, and by PocketSphinx where there is
-    no network. On learners' speech, with its hesitations, the network's places are the better
-    ones: phone scores made on them agree with experts by 0.56 instead of 0.49 (docs/scoring.md).
+    A line is placed on the phone network's own posteriors, and on the native model's likelihoods
+    where there is no network.
     """
 
     def align(self, recording: Recording, reference: Reference) -> Alignment:
@@ -52,18 +52,24 @@ class Aligner:
             return Alignment(nothing, "none", "No word of the reference can be read as English.")
         if recording.duration < MIN_ALIGNABLE_S:
             return Alignment(nothing, "none", "The recording is too short to be aligned.")
-        known = [found for found in pronunciations if found is not None]
-        by_network = place_by_network(recording, known)
-        placed, hearing = by_network or (place_by_sphinx(recording, known), None)
+        known = [one for one in pronunciations if one is not None]
+        network = load_network()
+        hearing = None
+        if network is None:
+            placed = place_by_native_model(recording, known)
+        elif by_network := place_by_network(network, recording, known):
+            placed, hearing = by_network
+        else:
+            placed = None
         if placed is None:
             return Alignment(nothing, "none", "The recording could not be aligned with the text.")
         words = list(nothing)
-        for i, found in zip(spoken, placed, strict=True):
-            phones = tuple(_as_heard(phone, recording.duration) for phone in found)
+        for i, word in zip(spoken, placed, strict=True):
+            phones = tuple(_as_heard(phone, recording.duration) for phone in word)
             words[i] = AlignedWord(i, texts[i], phones[0].start, phones[-1].end, phones)
         unread = len(texts) - len(spoken)
         note = f"{unread} word(s) could not be read as English." if unread else None
-        method = "network" if by_network else "pocketsphinx"
+        method = "network" if network is not None else "native"
         return Alignment(tuple(words), method, note, hearing)
 
 

@@ -71,7 +71,8 @@ class Calibration:
     gop : (39, 2), see `analysis.gop.phone_scores`.
     durations : usual durations of phones.
     log_priors : (40,) log share of each class of frames in training, silence last.
-    omission, wrong_text : detectors; their features are made in `analysis.presence`.
+    omission, wrong_text : for ``network`` and for ``gop``, detectors; their features are made in
+        `analysis.presence`.
     """
 
     heads: dict[str, dict[str, LineHead]]
@@ -79,8 +80,8 @@ class Calibration:
     gop: NDArray[np.float64]
     durations: DurationNorms
     log_priors: NDArray[np.float64]
-    omission: Detector
-    wrong_text: Detector
+    omission: dict[str, Detector]
+    wrong_text: dict[str, Detector]
     provenance: dict[str, Any]
 
 
@@ -99,8 +100,8 @@ def load_calibration(path: Path = CALIBRATION_PATH) -> Calibration:
             np.array(stored["durations"]["mean"]), np.array(stored["durations"]["deviation"])
         ),
         log_priors=np.array(stored["log_priors"]),
-        omission=_detector(stored["omission"]),
-        wrong_text=_detector(stored["wrong_text"]),
+        omission={name: _detector(stored["omission"][name]) for name in FEATURES},
+        wrong_text={name: _detector(stored["wrong_text"][name]) for name in FEATURES},
         provenance=stored["provenance"],
     )
 

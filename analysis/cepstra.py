@@ -36,12 +36,14 @@ RANGE_DB: Final = 40.0
 # So much of the silence around a line counts for the mean, as in the recordings that the model
 # was trained on; how much more there is says nothing of the speech.
 MARGIN_S: Final = 0.3
+# So far under the loud frames a word may begin; a room is fainter.
+EDGE_DB: Final = 20.0
 _LOUD: Final = 0.95
 _POWER_FLOOR: Final = 1e-12
 
 
 def cepstra(
-    samples: NDArray[np.float32], line: tuple[float, float], *, warp: float = WARP
+    samples: NDArray[np.float32], line: tuple[float, float] | None = None, *, warp: float = WARP
 ) -> NDArray[np.float32]:
     """Return (3, frames, 13): cepstra, their deltas and the deltas of those.
 
@@ -49,7 +51,8 @@ def cepstra(
     ----------
     samples : (n,) float32 in [-1, 1] at 16 kHz. Frame k begins at k · 10 ms.
     line : where speech begins and ends, s: the cepstral mean is taken there, and taken off
-        everywhere (cepstral mean normalisation, Atal 1974).
+        everywhere (cepstral mean normalisation, Atal 1974). Where that is not known yet, from the
+        first to the last frame that is no fainter than a word's edge (`EDGE_DB`).
     warp : how many times higher the filters lie than in the model's training.
 
     References
@@ -60,9 +63,9 @@ def cepstra(
     if len(emphasised) < WINDOW_SAMPLES:
         emphasised = np.pad(emphasised, (0, WINDOW_SAMPLES - len(emphasised)))
     energies = power_spectra(emphasised, _window()) @ _filters(warp)
-    heard = _around(line, len(energies))
-    loud = float(np.quantile(energies[heard].mean(axis=1), _LOUD))
-    floor = max(loud * 10.0 ** (-RANGE_DB / 10.0), _POWER_FLOOR)
+    level = energies.mean(axis=1)
+    heard = frames_around(line or _outline(level), len(energies))
+    floor = max(_loudness(level[heard]) * 10.0 ** (-RANGE_DB / 10.0), _POWER_FLOOR)
     own = np.log(np.maximum(energies, np.float32(floor))) @ _transform()
     own -= own[heard].mean(axis=0)
     around = np.pad(own, ((3, 3), (0, 0)), "edge")
@@ -75,8 +78,20 @@ def cepstra(
     return np.stack((own, delta, (at(3) - at(-1)) - (at(1) - at(-3))))
 
 
-def _around(line: tuple[float, float], frames: int) -> slice:
-    """Return the frames between two times, s, with a margin on either side; at least one."""
+def _outline(level: NDArray[np.float32]) -> tuple[float, float]:
+    """Return from when to when a recording is loud, s, by the power of its frames."""
+    frames = np.flatnonzero(level >= _loudness(level) * 10.0 ** (-EDGE_DB / 10.0))
+    seconds = HOP_SAMPLES / SAMPLE_RATE_HZ
+    return float(frames[0]) * seconds, float(frames[-1] + 1) * seconds
+
+
+def _loudness(level: NDArray[np.float32]) -> float:
+    """Return the power of loud frames, whatever part of the recording is silence."""
+    return float(np.quantile(level[level >= level.max() * 10.0 ** (-RANGE_DB / 10.0)], _LOUD))
+
+
+def frames_around(line: tuple[float, float], frames: int) -> slice:
+    """Return the frames between two times, s, with `MARGIN_S` on either side; at least one."""
     per_second = SAMPLE_RATE_HZ / HOP_SAMPLES
     first = min(max(round((line[0] - MARGIN_S) * per_second), 0), frames - 1)
     return slice(first, max(round((line[1] + MARGIN_S) * per_second), first + 1))

@@ -29,7 +29,6 @@ def judge(
     network: PhoneNetwork,
     heard: Heard,
     rows: Segments,
-    words: Sequence[Sequence[str]],
     log_priors: NDArray[np.float64],
     *,
     profile: Profile,
@@ -39,10 +38,10 @@ def judge(
     Parameters
     ----------
     rows : the aligned phones.
-    words : the phones of each of their words.
     log_priors : (40,) log share of each class of frames, silence last.
     """
     found = [network.judge(heard, rows)]
+    words = rows.pronunciations()
     for power in FURTHER_POWERS[profile]:
         spans = _spans(log_evidence(heard.posteriors, log_priors, power), words)
         if spans is not None:

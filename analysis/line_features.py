@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
     from analysis.alignment import Alignment
     from analysis.contour import PitchContour
-    from analysis.evidence import LineEvidence
+    from analysis.evidence import TextEvidence
     from analysis.nativeness import Nativeness
-    from analysis.network import Judgement
     from analysis.segments import Segments
 
 NAMES: Final = (
-    # How the phones were said (0–2, from the network).
+    # How the phones were said (0–2).
     "phone_mean", "phone_low_tenth", "phone_low_quarter", "phone_wrong", "phone_doubtful",
     "word_minimum_mean", "word_mean", "word_wrong", "evidence_own", "evidence_lead",
     # How fast and how evenly.
@@ -34,12 +33,13 @@ NAMES: Final = (
     # How the voice moves (semitones around the speaker's own median).
     "pitch_spread", "pitch_range", "pitch_movement", "pitch_fall", "voiced_share",
     "vowel_level_spread",
+    # How well the line's path fits; how native its phones are, and their less native quarter.
+    "path_fit", "native_mean", "native_low_quarter",
 )  # fmt: skip
 # The experts' names of what a line is scored on, in the network's order.
 LINE_SCORES: Final = ("accuracy", "fluency", "prosodic", "total")
-# What `with_hearing` adds: how well the line's path fits, how native its phones are (their mean
-# and their less native quarter), and the network's own scores of the line.
-NETWORK_NAMES: Final = (*NAMES, "path_fit", "native_mean", "native_low_quarter", *LINE_SCORES)
+# With the network its own scores of the line come last.
+NETWORK_NAMES: Final = (*NAMES, *LINE_SCORES)
 _WRONG: Final = 1.0
 _DOUBTFUL: Final = 1.7
 _WORD_WRONG: Final = 1.4
@@ -67,53 +67,46 @@ def line_features(
     rows: Segments,
     phone_scores: NDArray[np.float64],
     word_scores: NDArray[np.float64],
+    line_scores: NDArray[np.floating] | None = None,
     *,
-    own: NDArray[np.float64],
-    lead: NDArray[np.float64],
+    evidence: TextEvidence,
+    native: Nativeness,
     mel: NDArray[np.float32],
     pitch: PitchContour,
     norms: DurationNorms,
 ) -> NDArray[np.float64]:
-    """Return the row of `NAMES` for a line.
+    """Return the row of `NAMES` for a line; of `NETWORK_NAMES` with the network's own scores.
 
     Parameters
     ----------
     alignment, rows : where the phones lie, twice told.
     phone_scores : (P,), 0–2.
     word_scores : (placed words,), 0–2.
-    own, lead : (P,) log evidence of each phone, and the same less that of the best phone.
+    line_scores : (4,) the network's, 0–2; None without it.
+    evidence : how well the recording bears the text.
+    native : how native the phones are.
     mel : (frames, 80) normalised log-mel energies.
     pitch : the speaker's own contour.
     norms : usual durations.
     """
     values = [
-        *_said(rows, phone_scores, word_scores, own, lead),
+        *_said(rows, phone_scores, word_scores, evidence),
         *_timed(alignment, rows, norms),
         *_voiced(alignment, pitch),
         _vowel_level_spread(rows, mel),
+        evidence.path.fit,
+        native.line,
+        native.low,
+        *(() if line_scores is None else line_scores),
     ]
     return np.array(values, dtype=np.float64)
-
-
-def with_hearing(
-    features: NDArray[np.float64],
-    evidence: LineEvidence,
-    native: Nativeness,
-    judgement: Judgement,
-) -> NDArray[np.float64]:
-    """Return the row of `NETWORK_NAMES`: `line_features`, and what is heard with the network."""
-    whole: NDArray[np.float64] = np.r_[
-        features, evidence.path_fit, native.line, native.low, judgement.line
-    ]
-    return whole
 
 
 def _said(
     rows: Segments,
     scores: NDArray[np.float64],
     words: NDArray[np.float64],
-    own: NDArray[np.float64],
-    lead: NDArray[np.float64],
+    evidence: TextEvidence,
 ) -> list[float]:
     return [
         float(scores.mean()),
@@ -124,8 +117,8 @@ def _said(
         float(rows.word_worst(scores).mean()),
         float(words.mean()),
         float((words < _WORD_WRONG).mean()),
-        float(own.mean()),
-        float(lead.mean()),
+        float(evidence.own.mean()),
+        float(evidence.lead.mean()),
     ]
 
 

@@ -18,6 +18,8 @@ import numpy as np
 from analysis.phones import PHONES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 # Cepstra, their deltas and the deltas of those.
@@ -32,6 +34,8 @@ _WEIGHTS: Final = np.exp(-1024 * np.log(1.0001) * np.arange(256)).astype(np.floa
 _BYTE_ORDER: Final = 0x11223344
 # Frames at a time: their densities (frames · 5,120 floats) then stay in the processor's cache.
 _BLOCK: Final = 128
+_NO_PHONES: Final = np.zeros(0, dtype=np.int64)
+_NO_SENONES: Final = np.zeros((0, STATES), dtype=np.int64)
 # Of the best density, which alone a senone can lack; keeps its logarithm finite.
 _LEAST_SHARE: Final = np.float32(1e-30)
 _ENTRY: Final = np.dtype(
@@ -88,51 +92,65 @@ class NativeModel:
             found[there] = self.senones[rows[there]]
         return found
 
-    def log_ratios(
+    def hear(
         self,
         features: NDArray[np.float32],
-        phones: NDArray[np.int64],
-        senones: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
-        """Return (frames,) how much likelier each frame is in its phone than in the best of all.
+        phones: NDArray[np.int64] = _NO_PHONES,
+        senones: NDArray[np.int64] = _NO_SENONES,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the log likelihoods of frames, nats, less that in each frame's best senone.
 
-        The log likelihood of the best of the given senones less that of the best senone of all
-        phones without context, nats; a triphone can be likelier than any of those.
+        The best is that of all phones without context; a triphone can be likelier than any of them.
 
         Parameters
         ----------
-        features : (`STREAMS`, frames, 13), see `analysis.cepstra`.
-        phones : (frames,) rows of `PHONES`.
-        senones : (frames, `STATES`) of that phone, see `senones_of`.
-        """
-        blocks = (slice(at, at + _BLOCK) for at in range(0, len(phones), _BLOCK))
-        return np.concatenate(
-            [self._of_block(features[:, block], phones[block], senones[block]) for block in blocks]
-        )
+        features : (`STREAMS`, n, 13), see `analysis.cepstra`.
+        phones : (m,) rows of `PHONES`, of the first m of these frames; m is at most n.
+        senones : (m, `STATES`) of each of those, see `senones_of`.
 
-    def _of_block(
-        self,
-        features: NDArray[np.float32],
-        phones: NDArray[np.int64],
-        senones: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
-        count = len(phones)
-        frames = np.arange(count)
-        of_all = np.zeros((len(PHONES) + 1, count, STATES), dtype=np.float32)
-        of_own = np.zeros((count, STATES), dtype=np.float32)
+        Returns
+        -------
+        (n, 40, `STATES`), each frame in the senones of every phone without context, silence last;
+        and (m,), each of the first frames in the best of the senones that are given for it.
+        """
+        everywhere, own = [], []
+        for at in range(0, features.shape[1], _BLOCK):
+            block = slice(at, at + _BLOCK)
+            given = phones[block]
+            frames = np.arange(len(given))
+            of_all = np.zeros((1, 1, 1), dtype=np.float32)
+            of_own = np.zeros((len(given), STATES), dtype=np.float32)
+            for stream, shares, best in self._shares(features[:, block]):
+                of_all = of_all + _log_mixtures(shares, self.weights[stream], best)
+                weights = _WEIGHTS[self.quantised[stream][:, senones[block]]].transpose(1, 0, 2)
+                weights /= weights.sum(axis=1, keepdims=True)
+                codebook, highest = shares[given, frames][:, None], best[given, frames][:, None]
+                of_own += _log_mixtures(codebook, weights, highest)[:, 0]
+            likeliest = of_all.max(axis=(0, 2))
+            everywhere.append((of_all - likeliest[:, None]).transpose(1, 0, 2))
+            own.append(of_own.max(axis=1) - likeliest[: len(given)])
+        return np.concatenate(everywhere), np.concatenate(own)
+
+    def _shares(
+        self, features: NDArray[np.float32]
+    ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
+        """Yield each stream's densities (40, frames, 128), over the best of each codebook, its log.
+
+        So scaled the exponential does not vanish.
+        """
         for stream, x in enumerate(features):
-            terms = np.concatenate((x * x, x, np.ones((count, 1), np.float32)), axis=1)
+            terms = np.concatenate((x * x, x, np.ones((len(x), 1), np.float32)), axis=1)
             densities = terms @ self.densities[stream]
-            # Scaled by the best of each codebook, so that the exponential does not vanish.
             best = densities.max(axis=2, keepdims=True)
             densities -= best
-            np.exp(densities, out=densities)
-            of_all += np.log(np.maximum(densities @ self.weights[stream], _LEAST_SHARE)) + best
-            weights = _WEIGHTS[self.quantised[stream][:, senones]].transpose(1, 0, 2)
-            own = (densities[phones, frames][:, None] @ weights)[:, 0] / weights.sum(axis=1)
-            of_own += np.log(np.maximum(own, _LEAST_SHARE)) + best[phones, frames]
-        ratios: NDArray[np.float64] = (of_own.max(axis=1) - of_all.max(axis=(0, 2))).astype(float)
-        return ratios
+            yield stream, np.exp(densities, out=densities), best
+
+
+def _log_mixtures(
+    shares: NDArray[np.float32], weights: NDArray[np.float32], best: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    mixed: NDArray[np.float32] = np.log(np.maximum(shares @ weights, _LEAST_SHARE)) + best
+    return mixed
 
 
 @cache

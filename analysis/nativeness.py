@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.cepstra import WARP, cepstra
+from analysis.cepstra import WARP, cepstra, frames_around
+from analysis.evidence import PathEvidence
+from analysis.native_evidence import by_phone
 from analysis.native_model import FIRST, LAST, load_native_model
 from analysis.phones import SILENCE
 from analysis.segments import word_edges
+from analysis.trellis import best_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,10 +35,13 @@ class Nativeness:
     ----------
     phones : (P,) goodness of pronunciation among native phones, nats, at least `FLOOR_NATS`.
     frames : (P,) how many frames of 10 ms each has.
+    path : what the best path of the line's words through native likelihoods says, with little
+        silence around it.
     """
 
     phones: NDArray[np.float64]
     frames: NDArray[np.int64]
+    path: PathEvidence
 
     @property
     def line(self) -> float:
@@ -48,8 +54,10 @@ class Nativeness:
         return float(np.quantile(self.phones, _LOW))
 
 
-def nativeness(samples: NDArray[np.float32], rows: Segments, *, warp: float = WARP) -> Nativeness:
-    """Hold each phone of a line against native speech.
+def nativeness(
+    samples: NDArray[np.float32], rows: Segments, *, warp: float = WARP
+) -> Nativeness | None:
+    """Hold each phone of a line against native speech; None where there is less sound than text.
 
     The mean over a phone's frames of log p(frame | phone) − max over phones (Witt & Young 2000),
     by Gaussians that never met a learner: the network, which has met no one else, cannot know it.
@@ -65,20 +73,27 @@ def nativeness(samples: NDArray[np.float32], rows: Segments, *, warp: float = WA
     line = float(rows.spans.min()), float(rows.spans.max())
     features = cepstra(samples, line, warp=warp)
     start, past = rows.frames(features.shape[1])
+    near = frames_around(line, features.shape[1])
+    features, start, past = features[:, near], start - near.start, past - near.start
     frames = past - start
     before, after = _neighbours(rows.phones, start, past)
     first, last = word_edges(rows.words)
     senones = model.senones_of(rows.phones, before, after, FIRST * first + LAST * last)
-    # Every frame of every phone, one after the other.
+    # Every frame of every phone, one after the other, and then the others.
     ends = np.cumsum(frames)
-    within = np.arange(ends[-1]) - np.repeat(ends - frames, frames)
-    ratios = model.log_ratios(
-        features[:, np.repeat(start, frames) + within],
-        np.repeat(rows.phones, frames),
-        np.repeat(senones, frames, axis=0),
+    of_phones = np.repeat(start - ends + frames, frames) + np.arange(ends[-1])
+    others = np.setdiff1d(np.arange(features.shape[1]), of_phones)
+    order = np.concatenate((of_phones, others))
+    found, ratios = model.hear(
+        features[:, order], np.repeat(rows.phones, frames), np.repeat(senones, frames, axis=0)
     )
-    means = np.add.reduceat(ratios, ends - frames) / frames
-    return Nativeness(np.maximum(means, FLOOR_NATS), frames)
+    means = np.add.reduceat(ratios.astype(np.float64), ends - frames) / frames
+    likelihoods = np.empty((features.shape[1], *found.shape[1:]), dtype=np.float32)
+    likelihoods[order] = found
+    path = best_path(by_phone(likelihoods), rows.pronunciations())
+    if path is None:
+        return None
+    return Nativeness(np.maximum(means, FLOOR_NATS), frames, PathEvidence.of(path))
 
 
 def _neighbours(

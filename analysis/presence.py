@@ -6,28 +6,27 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.phones import SILENCE
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.contour import PitchContour
-    from analysis.evidence import LineEvidence
+    from analysis.evidence import TextEvidence
     from analysis.segments import Segments
 
 WORD_FEATURES: Final = (
     "presence_per_phone", "presence", "own_evidence", "worst_own_evidence", "lead",
     "phone_score", "word_score", "log_phone_duration", "log_phones",
+    "native_presence_per_phone", "native_presence",
 )  # fmt: skip
 LINE_FEATURES: Final = (
     "lead", "own_evidence", "phone_score", "words_absent", "path_fit", "presence",
-    "phone_score_spread", "speech_share",
+    "phone_score_spread", "speech_share", "native_presence", "native_absent",
 )  # fmt: skip
 
 
 def word_features(
     rows: Segments,
-    evidence: LineEvidence,
+    evidence: TextEvidence,
     phone_scores: NDArray[np.float64],
     word_scores: NDArray[np.float64],
 ) -> NDArray[np.float64]:
@@ -36,48 +35,50 @@ def word_features(
     Parameters
     ----------
     rows : the aligned phones.
-    evidence : what the network's posteriors say of them.
+    evidence : how well the recording bears them.
     phone_scores, word_scores : (P,) and (placed words,), 0–2.
     """
     sizes = np.bincount(rows.word_rows())
-    own, lead = evidence.own(rows), evidence.lead(rows)
+    said, native = evidence.path.presence, evidence.native_path.presence
     durations = np.log(np.maximum(rows.spans[:, 1] - rows.spans[:, 0], 0.01))
     return np.stack(
         [
-            evidence.presence / sizes,
-            evidence.presence,
-            rows.word_means(own),
-            rows.word_worst(own),
-            rows.word_means(lead),
+            said / sizes,
+            said,
+            rows.word_means(evidence.own),
+            rows.word_worst(evidence.own),
+            rows.word_means(evidence.lead),
             rows.word_means(phone_scores),
             word_scores,
             rows.word_means(durations),
             np.log(sizes),
+            native / sizes,
+            native,
         ],
         axis=1,
     )
 
 
-def line_evidence(
-    words: NDArray[np.float64], rows: Segments, evidence: LineEvidence
-) -> NDArray[np.float64]:
+def line_evidence(words: NDArray[np.float64], evidence: TextEvidence) -> NDArray[np.float64]:
     """Return the row of `LINE_FEATURES`: how well the recording bears this text.
 
     `words` are the `word_features` of the line.
     """
     scores = words[:, WORD_FEATURES.index("phone_score")]
     present = words[:, WORD_FEATURES.index("presence_per_phone")]
-    speech = evidence.posteriors.argmax(axis=1) != SILENCE
+    native = words[:, WORD_FEATURES.index("native_presence_per_phone")]
     return np.array(
         [
-            evidence.lead(rows).mean(),
-            evidence.own(rows).mean(),
+            evidence.lead.mean(),
+            evidence.own.mean(),
             scores.mean(),
             (present < 0.0).mean(),
-            evidence.path_fit,
+            evidence.path.fit,
             present.mean(),
             scores.std(),
-            speech.mean(),
+            evidence.path.speech_share,
+            native.mean(),
+            (native < 0.0).mean(),
         ],
         dtype=np.float64,
     )

@@ -43,7 +43,7 @@ HELPING: Final = (
     "own", "lead", "own_least", "own_most", "own_first", "own_last",
     "line_own", "line_lead", "word_own",
     # How much likelihood the line loses without the word, by phone and in all.
-    "presence_per_phone", "presence",
+    "presence_per_phone", "presence", "native_presence_per_phone", "native_presence",
     # How well the line's path fits beside any phones at all.
     "path_fit",
     # How native: of the phone, its word, the line, and the line's less native phones.
@@ -142,7 +142,8 @@ def phone_table(
     sizes = np.bincount(word)
     count = len(rows.phones)
     scores = judgement.phones.astype(np.float64)
-    own = evidence.own(rows)
+    own = evidence.own
+    said, said_natively = evidence.path.presence, evidence.native_path.presence
     others = evidence.phones[np.arange(count), rivals(evidence.phones, rows.phones)]
     thirds = evidence.thirds[np.arange(count), :, rows.phones]
     logs = np.log(np.maximum(rows.spans[:, 1] - rows.spans[:, 0], 0.01)).astype(np.float64)
@@ -173,9 +174,11 @@ def phone_table(
         "line_own": of_line(own.mean()),
         "line_lead": of_line(float(np.minimum(own - others, 0.0).mean())),
         "word_own": rows.word_means(own)[word],
-        "presence_per_phone": (evidence.presence / sizes)[word],
-        "presence": evidence.presence[word],
-        "path_fit": of_line(evidence.path_fit),
+        "presence_per_phone": (said / sizes)[word],
+        "presence": said[word],
+        "path_fit": of_line(evidence.path.fit),
+        "native_presence_per_phone": (said_natively / sizes)[word],
+        "native_presence": said_natively[word],
         "native": native.phones,
         "word_native": rows.word_means(native.phones)[word],
         "line_native": of_line(native.line),

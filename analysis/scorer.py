@@ -17,23 +17,21 @@ from analysis.assessment import (
 )
 from analysis.calibration import HEADS, Calibration, load_calibration
 from analysis.consensus import judge
-from analysis.evidence import LineEvidence, gather
-from analysis.gop import GOP_UNKNOWN_NATS, phone_scores
-from analysis.insertion import find_insertions
-from analysis.line_features import line_features, with_hearing
-from analysis.native_model import load_native_model
-from analysis.nativeness import nativeness
+from analysis.evidence import LineEvidence, PathEvidence, TextEvidence, gather
+from analysis.gop import phone_scores
+from analysis.insertion import Insertion, find_insertions
+from analysis.line_features import line_features
+from analysis.nativeness import Nativeness, nativeness
 from analysis.network import PhoneNetwork, load_network
 from analysis.presence import holds_speech, line_evidence, word_features
-from analysis.refinement import load_refinement, refined_words
+from analysis.refinement import Refinement, load_refinement, refined_words
 from analysis.segments import Segments, segments
 from analysis.substitution import said_instead
-from analysis.trellis import best_path, log_evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.alignment import Alignment
+    from analysis.aligned import Alignment, Hearing
     from analysis.audio import Recording
     from analysis.contour import PitchContour
     from analysis.reference import Reference
@@ -50,9 +48,10 @@ class _Judged:
     phones: NDArray[np.float64]
     words: NDArray[np.float64]
     line: dict[str, float]  # of HEADS
-    # Of the network alone: its evidence, and which of the placed words were not said.
+    absent: NDArray[np.bool_]  # (placed words,) those that were not said
+    # Of the network alone.
     evidence: LineEvidence | None = None
-    absent: NDArray[np.bool_] | None = None
+    insertions: tuple[Insertion, ...] = ()
 
 
 def assess(
@@ -75,10 +74,15 @@ def assess(
     recording, reference : the two inputs.
     alignment : where the words lie; see `Aligner`.
     pitch : the speaker's own contour, for prosody.
-    profile : ``fast`` scores the phones at one alignment, ``accurate`` at three.
+    profile : ``fast`` scores the phones at one alignment, ``accurate`` at three; by GOP there is
+        one alone.
     """
     calibration = load_calibration()
     network = load_network()
+    if alignment.placed and alignment.hearing is None:
+        network = None  # placed without it, judged without it
+    # Ahead of all that may end here: a warm-up reaches this line, and then no job waits for it.
+    refinement = load_refinement()
     engine = {
         "aligner": alignment.method,
         "scorer": network.name if network else "gop",
@@ -91,80 +95,91 @@ def assess(
     if not alignment.placed:
         return _unjudged(count, engine)
     rows = segments(alignment.placed)
-    judged: _Judged | None
-    if network is None:
-        judged = _by_gop(calibration, alignment, rows, mel=mel, pitch=pitch)
+    native = nativeness(recording.samples, rows)
+    if native is None:
+        return _unjudged(count, engine)
+    line = _Line(alignment, rows, native, mel, pitch)
+    if network is None or alignment.hearing is None:
+        judged = _by_gop(calibration, line)
     else:
         judged = _by_network(
-            network, calibration, recording, alignment, rows, pitch=pitch, profile=profile
+            network, refinement, calibration, alignment.hearing, line, profile=profile
         )
     if judged is None:
         return _zeros(count, "wrong_text", engine)
     return _told(alignment, count, judged, engine, calibration)
 
 
-def _by_gop(
-    calibration: Calibration,
-    alignment: Alignment,
-    rows: Segments,
-    *,
-    mel: NDArray[np.float32],
-    pitch: PitchContour,
-) -> _Judged:
-    likelihoods = _likelihoods(alignment)
-    scores = phone_scores(rows.phones, likelihoods, calibration.gop) / PHONE_TO_PERCENT
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """What is known of a line, whoever judges it."""
+
+    alignment: Alignment
+    rows: Segments
+    native: Nativeness
+    mel: NDArray[np.float32]
+    pitch: PitchContour
+
+
+def _by_gop(calibration: Calibration, line: _Line) -> _Judged | None:
+    """Judge by goodness of pronunciation among native phones; None when this is another text."""
+    rows, native = line.rows, line.native
+    evidence = TextEvidence.native(native)
+    scores = phone_scores(rows.phones, native.phones, calibration.gop) / PHONE_TO_PERCENT
     words = rows.word_means(scores)
+    absent = _absent(calibration, "gop", word_features(rows, evidence, scores, words), evidence)
+    if absent is None:
+        return None
     features = line_features(
-        alignment, rows, scores, words,
-        own=likelihoods, lead=likelihoods,
-        mel=mel, pitch=pitch, norms=calibration.durations,
+        line.alignment, rows, scores, words,
+        evidence=evidence, native=native,
+        mel=line.mel, pitch=line.pitch, norms=calibration.durations,
     )  # fmt: skip
-    return _Judged(scores, words, _line_scores(calibration, "gop", features))
+    return _Judged(scores, words, _line_scores(calibration, "gop", features), absent)
 
 
 def _by_network(
     network: PhoneNetwork,
+    refinement: Refinement,
     calibration: Calibration,
-    recording: Recording,
-    alignment: Alignment,
-    rows: Segments,
+    hearing: Hearing,
+    line: _Line,
     *,
-    pitch: PitchContour,
     profile: Profile,
 ) -> _Judged | None:
     """Judge by the network; None when this is another text."""
-    # Ahead of all that may end here: a warm-up reaches this line, and then no job waits for it.
-    refinement = load_refinement()
-    load_native_model()
-    mel = recording.log_mel
-    words = [[phone.phone for phone in word.phones] for word in alignment.placed]
-    priors = calibration.log_priors
-    hearing = alignment.hearing
-    heard = hearing.heard if hearing else network.listen(mel)
-    path = hearing.path if hearing else best_path(log_evidence(heard.posteriors, priors), words)
-    judgement = judge(network, heard, rows, words, priors, profile=profile)
-    evidence = gather(heard.posteriors, rows, path, priors)
+    rows, native, norms = line.rows, line.native, calibration.durations
+    judgement = judge(network, hearing.heard, rows, calibration.log_priors, profile=profile)
+    path = PathEvidence.of(hearing.path)
+    evidence = gather(hearing.heard.posteriors, rows, path, native.path)
     raw, raw_words = judgement.phones.astype(np.float64), judgement.words.astype(np.float64)
-    features = word_features(rows, evidence, raw, raw_words)
-    absent = np.array([calibration.omission.flags(row) for row in features])
-    if calibration.wrong_text.flags(line_evidence(features, rows, evidence)):
-        return None
-    whole = line_features(
-        alignment, rows, raw, raw_words,
-        own=evidence.own(rows), lead=evidence.lead(rows),
-        mel=mel, pitch=pitch, norms=calibration.durations,
-    )  # fmt: skip
-    native = nativeness(recording.samples, rows)
-    line = _line_scores(calibration, "network", with_hearing(whole, evidence, native, judgement))
-    phones = refinement.refine(
-        rows, judgement, evidence, native, mel=mel, norms=calibration.durations
+    absent = _absent(
+        calibration, "network", word_features(rows, evidence, raw, raw_words), evidence
     )
-    return _Judged(phones, refined_words(rows, phones, raw_words), line, evidence, absent)
+    if absent is None:
+        return None
+    features = line_features(
+        line.alignment, rows, raw, raw_words, judgement.line,
+        evidence=evidence, native=native, mel=line.mel, pitch=line.pitch, norms=norms,
+    )  # fmt: skip
+    phones = refinement.refine(rows, judgement, evidence, native, mel=line.mel, norms=norms)
+    return _Judged(
+        phones,
+        refined_words(rows, phones, raw_words),
+        _line_scores(calibration, "network", features),
+        absent,
+        evidence,
+        find_insertions(hearing.path, line.alignment.placed),
+    )
 
 
-def _likelihoods(alignment: Alignment) -> NDArray[np.float64]:
-    found = [phone.log_likelihood for word in alignment.placed for phone in word.phones]
-    return np.array([GOP_UNKNOWN_NATS if one is None else one for one in found])
+def _absent(
+    calibration: Calibration, scorer: str, words: NDArray[np.float64], evidence: TextEvidence
+) -> NDArray[np.bool_] | None:
+    """Return which words were not said, by their `word_features`; None when it is another text."""
+    if calibration.wrong_text[scorer].flags(line_evidence(words, evidence)):
+        return None
+    return np.array([calibration.omission[scorer].flags(row) for row in words])
 
 
 def _line_scores(
@@ -184,7 +199,7 @@ def _told(
     words = [WordAssessment(index, "ok", None, ()) for index in range(count)]
     at = 0
     for row, word in enumerate(alignment.placed):
-        missing = judged.absent is not None and bool(judged.absent[row])
+        missing = bool(judged.absent[row])
         phones = []
         for phone in word.phones:
             score = 0.0 if missing else _percent(float(judged.phones[at]))
@@ -216,9 +231,7 @@ def _told(
         speech="ok",
         engine=engine,
         weights=dict(calibration.blend),
-        insertions=find_insertions(judged.evidence.path, alignment.placed)
-        if judged.evidence is not None and judged.evidence.path is not None
-        else (),
+        insertions=judged.insertions,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.aligned import BORDER_SHIFT_S
 from analysis.features import HOP_SAMPLES, SAMPLE_RATE_HZ
-from analysis.phones import PHONE_INDEX
+from analysis.phones import PHONE_INDEX, PHONES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MEL_FRAME_S: Final = HOP_SAMPLES / SAMPLE_RATE_HZ
 # The network halves the frame rate at its first layer.
 NET_FRAME_S: Final = 2 * MEL_FRAME_S
-# PocketSphinx's frame k is a window that begins at k · 10 ms, ours is centred there.
+# A frame k of the native model is a window that begins at k · 10 ms, ours is centred there.
 ALIGNER_LAG_S: Final = 0.0128
 PARTS: Final = 3
 EXTRAS: Final = 8
@@ -76,6 +76,10 @@ class Segments:
         worst: NDArray[np.float64] = np.minimum.reduceat(values, np.flatnonzero(first))
         return worst
 
+    def pronunciations(self) -> list[list[str]]:
+        """Return the phones of each of the placed words."""
+        return pronunciations(self.phones, self.words)
+
     def members(self) -> NDArray[np.float32]:
         """Return (placed words, P): 1 where a phone belongs to a word."""
         row = self.word_rows()
@@ -114,6 +118,13 @@ class Segments:
             total[outside] = 1.0
         pooled: NDArray[np.float32] = (weights / total).astype(np.float32)
         return pooled
+
+
+def pronunciations(phones: NDArray[np.int64], words: NDArray[np.int64]) -> list[list[str]]:
+    """Return the phones of each word, of rows of `PHONES` (P,) and the word of each (P,)."""
+    first, _ = word_edges(words)
+    groups = np.split(phones, np.flatnonzero(first)[1:])
+    return [[PHONES[phone] for phone in group] for group in groups]
 
 
 def word_edges(words: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""The line's phones against the network's posteriors: best path, and what each word adds to it."""
+"""The line's phones against each frame's evidence: best path, and what each word adds to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.phones import PHONE_INDEX, SILENCE
+from analysis.phones import PHONE_INDEX, PHONES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,28 +27,55 @@ _NEVER: Final = -1e9
 
 
 @dataclass(frozen=True, eq=False)
+class _States:
+    """What a path passes: silence, the first word's states, silence, and so on.
+
+    Attributes
+    ----------
+    columns : (n,) of the evidence.
+    starts, ends : (W,) the first and the last state of each word.
+    """
+
+    columns: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @property
+    def closed(self) -> NDArray[np.float64]:
+        """(n − 2,) what a score is at most when it passes by the state before the third and on.
+
+        `_NEVER`, but before a word's first phone: it may follow the silence before it or, passing
+        that, the word before.
+        """
+        closed = np.full(len(self.columns), _NEVER)
+        closed[self.starts] = np.inf
+        return closed[2:]
+
+    @property
+    def spoken(self) -> NDArray[np.int64]:
+        """The states that are no silence."""
+        return np.concatenate(
+            [np.arange(a, b + 1) for a, b in zip(self.starts, self.ends, strict=True)]
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class _Search:
     """What a search for the best path leaves behind: all that its evidence is worked out from."""
 
     evidence: NDArray[np.float64]
-    emitted: NDArray[np.float64]
+    states: _States
     forward: NDArray[np.float64]
-    skips: NDArray[np.bool_]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
 
     @cached_property
     def onward(self) -> NDArray[np.float64]:
         """The best score from each frame and state to the end, that frame included."""
-        return self.emitted + _backward(self.emitted, self.skips)
+        return _backward(self.evidence, self.states)
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
-    """The best path of a line.
-
-    What it says beside `spans` and `score` is worked out when it is asked for: where words are
-    only placed, nobody does.
+class Placement:
+    """Where the best path of a line has its phones.
 
     Attributes
     ----------
@@ -58,7 +85,33 @@ class Path:
 
     spans: NDArray[np.int64]
     score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Path(Placement):
+    """The best path of a line, and what the other paths say of it.
+
+    That is worked out when it is asked for: where words are only placed, nobody does.
+    """
+
     _search: _Search = field(repr=False)
+
+    @property
+    def fit(self) -> float:
+        """The path's log likelihood over that of any phones at all, a frame of speech; nats."""
+        speech = max(int(self._speech.sum()), 1)
+        return float(self.score - self._search.evidence.max(axis=1).sum()) / speech
+
+    @property
+    def speech_share(self) -> float:
+        """The share of frames that no silence fits best."""
+        return float(self._speech.mean())
+
+    @cached_property
+    def _speech(self) -> NDArray[np.bool_]:
+        classes = self._search.evidence.argmax(axis=1)
+        speech: NDArray[np.bool_] = classes != self._search.evidence.shape[1] - 1
+        return speech
 
     @cached_property
     def presence(self) -> NDArray[np.float64]:
@@ -67,7 +120,7 @@ class Path:
         Its evidence of having been said, in nats. Negative: the line fits better without it.
         """
         found = self._search
-        return self.score - _without_each(found.forward, found.onward, found.starts, found.ends)
+        return self.score - _without_each(found.forward, found.onward, found.states)
 
     @property
     def extra(self) -> NDArray[np.float64]:
@@ -85,8 +138,8 @@ class Path:
     @cached_property
     def _with_extra(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         found = self._search
-        speech = found.evidence[:, :SILENCE].max(axis=1) - EXTRA_COST
-        return _with_extra(found.forward, found.onward, speech, found.starts, found.ends)
+        speech = found.evidence[:, :-1].max(axis=1) - EXTRA_COST
+        return _with_extra(found.forward, found.onward, speech, found.states)
 
 
 def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> Path | None:
@@ -102,22 +155,38 @@ def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> 
     Path or None
         None when there are fewer frames than phones.
     """
-    states, starts, ends = _states(words)
-    frames = len(evidence)
-    if frames < sum(len(word) for word in words):
+    states = _states(words, 1)
+    found = _search(evidence, states, kept_rows=len(evidence))
+    if found is None:
         return None
-    emitted = evidence[:, states]
-    # A word's first phone may follow the silence before it or, passing that, the word before.
-    skips = np.zeros(len(states), dtype=bool)
-    skips[starts] = True
-    forward, step = _forward(emitted, skips, entry=(0, int(starts[0])))
-    last = len(states) - 1
-    final = last if forward[-1, last] >= forward[-1, last - 1] else last - 1
-    score = float(forward[-1, final])
-    if score <= _NEVER / 2:
+    spans, score, forward = found
+    return Path(spans, score, _Search(evidence, states, forward))
+
+
+def best_places(
+    evidence: NDArray[np.float64], words: Sequence[Sequence[str]], each: int
+) -> Placement | None:
+    """Find where the best path has its phones, each of which passes several states.
+
+    Nothing else is kept, for there are many states.
+
+    Parameters
+    ----------
+    evidence : (frames, 39 · `each` + 1) log likelihoods of the `PHONES`, each by its states in
+        the order in which they are passed, and of silence.
+    words : the phones of each word.
+    each : how many states a phone has.
+
+    Returns
+    -------
+    Placement or None
+        None when there are fewer frames than states.
+    """
+    found = _search(evidence, _states(words, each), kept_rows=2)
+    if found is None:
         return None
-    search = _Search(evidence, emitted, forward, skips, starts, ends)
-    return Path(_trace(step, final, states, starts, ends), score, search)
+    spans, score, _ = found
+    return Placement(np.stack((spans[::each, 0], spans[each - 1 :: each, 1]), axis=1), score)
 
 
 def log_evidence(
@@ -130,80 +199,96 @@ def log_evidence(
     return logs - prior_power * log_priors
 
 
-def _states(
-    words: Sequence[Sequence[str]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the class of each state, and the first and last state of each word."""
-    classes, starts, ends = [SILENCE], [], []
+def _states(words: Sequence[Sequence[str]], each: int) -> _States:
+    silence = each * len(PHONES)
+    columns, starts, ends = [silence], [], []
     for word in words:
-        starts.append(len(classes))
-        classes += [PHONE_INDEX[phone] for phone in word]
-        ends.append(len(classes) - 1)
-        classes.append(SILENCE)
-    return np.array(classes), np.array(starts), np.array(ends)
+        starts.append(len(columns))
+        columns += [each * PHONE_INDEX[phone] + state for phone in word for state in range(each)]
+        ends.append(len(columns) - 1)
+        columns.append(silence)
+    return _States(np.array(columns), np.array(starts), np.array(ends))
+
+
+def _search(
+    evidence: NDArray[np.float64], states: _States, *, kept_rows: int
+) -> tuple[NDArray[np.int64], float, NDArray[np.float64]] | None:
+    """Return the frames of each spoken state, the path's score, and the scores that it kept.
+
+    Those are all of the search where `kept_rows` is the number of frames.
+    """
+    if len(evidence) < len(states.spoken):
+        return None
+    forward, step = _forward(evidence, states, kept_rows)
+    final = len(states.columns) - 1
+    ending = forward[(len(evidence) - 1) % kept_rows]
+    if ending[final] < ending[final - 1]:
+        final -= 1
+    score = float(ending[final])
+    return None if score <= _NEVER / 2 else (_trace(step, final, states), score, forward)
 
 
 def _forward(
-    emitted: NDArray[np.float64], skips: NDArray[np.bool_], entry: tuple[int, int]
+    evidence: NDArray[np.float64], states: _States, kept_rows: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    frames, count = emitted.shape
-    scores = np.full((frames, count), _NEVER)
+    """Return the best scores of the last rows, row t at t modulo their number, and all steps."""
+    frames, count = len(evidence), len(states.columns)
     step = np.zeros((frames, count), dtype=np.int8)
-    scores[0, list(entry)] = emitted[0, list(entry)]
-    closed = _closed(skips)[2:]
+    # Each row holds what its frame says, until the best way to it is added.
+    scores = np.take(evidence[:kept_rows], states.columns, axis=1)
+    scores[0, 2:] = _NEVER
+    closed = states.closed
     # Whole rows at a time, into arrays made once: a maximum over three rows, as an axis, takes
     # numpy twice as long.
-    better = np.empty(count, dtype=bool)
-    passed = np.empty(count - 2)
+    best, better, passed = np.empty(count), np.empty(count, dtype=bool), np.empty(count - 2)
     for t in range(1, frames):
-        before, now, choice = scores[t - 1], scores[t], step[t]
-        np.copyto(now, before)
-        np.greater(before[:-1], now[1:], out=better[1:])
-        np.maximum(now[1:], before[:-1], out=now[1:])
+        before, now, choice = scores[(t - 1) % kept_rows], scores[t % kept_rows], step[t]
+        if t >= kept_rows:
+            np.take(evidence[t], states.columns, out=now, mode="clip")
+        np.copyto(best, before)
+        np.greater(before[:-1], best[1:], out=better[1:])
+        np.maximum(best[1:], before[:-1], out=best[1:])
         choice[1:] = better[1:]
         np.minimum(before[:-2], closed, out=passed)
-        np.greater(passed, now[2:], out=better[2:])
-        np.maximum(now[2:], passed, out=now[2:])
+        np.greater(passed, best[2:], out=better[2:])
+        np.maximum(best[2:], passed, out=best[2:])
         np.putmask(choice[2:], better[2:], 2)
-        now += emitted[t]
+        now += best
         np.maximum(now, _NEVER, out=now)
     return scores, step
 
 
-def _backward(emitted: NDArray[np.float64], skips: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the best score after each frame and state, to either of the last two states."""
-    frames, count = emitted.shape
-    scores = np.full((frames, count), _NEVER)
-    scores[-1, -2:] = 0.0
-    closed = _closed(skips)[2:]
-    after = np.empty(count)
-    passed = np.empty(count - 2)
+def _backward(evidence: NDArray[np.float64], states: _States) -> NDArray[np.float64]:
+    """Return the best score from each frame and state, that frame included, to the end.
+
+    The end is either of the last two states.
+    """
+    frames, count = len(evidence), len(states.columns)
+    scores = np.take(evidence, states.columns, axis=1)
+    scores[-1, :-2] += _NEVER
+    closed = states.closed
+    best, passed = np.empty(count), np.empty(count - 2)
     for t in range(frames - 2, -1, -1):
-        now = scores[t]
-        np.add(scores[t + 1], emitted[t + 1], out=after)
-        np.copyto(now, after)
-        np.maximum(now[:-1], after[1:], out=now[:-1])
+        after = scores[t + 1]
+        np.copyto(best, after)
+        np.maximum(best[:-1], after[1:], out=best[:-1])
         np.minimum(after[2:], closed, out=passed)
-        np.maximum(now[:-2], passed, out=now[:-2])
-        np.maximum(now, _NEVER, out=now)
+        np.maximum(best[:-2], passed, out=best[:-2])
+        np.maximum(best, _NEVER, out=best)
+        scores[t] += best
     return scores
-
-
-def _closed(skips: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return what a score is at most when it passes a silence by: `_NEVER` where none can be."""
-    return np.where(skips, np.inf, _NEVER)
 
 
 def _without_each(
     forward: NDArray[np.float64],
     onward: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    states: _States,
 ) -> NDArray[np.float64]:
     """Return the best path score with word w, and only it, passed by.
 
     `onward` is the best score from a frame and state to the end, that frame included.
     """
+    starts, ends = states.starts, states.ends
     without = np.full(len(starts), _NEVER)
     for w, (start, end) in enumerate(zip(starts, ends, strict=True)):
         left = forward[:-1, start - 1]
@@ -228,8 +313,7 @@ def _with_extra(
     forward: NDArray[np.float64],
     onward: NDArray[np.float64],
     speech: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    states: _States,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the best path score with other speech at each gap, and that speech's frames.
 
@@ -238,6 +322,7 @@ def _with_extra(
     carried along to every frame at which it may end.
     """
     frames = len(forward)
+    starts, ends = states.starts, states.ends
     total = np.concatenate(([0.0], np.cumsum(speech)))
     scores = np.full(len(starts) + 1, _NEVER)
     spans = np.zeros((len(starts) + 1, 2), dtype=np.int64)
@@ -266,19 +351,13 @@ def _with_extra(
     return scores, spans
 
 
-def _trace(
-    step: NDArray[np.int8],
-    final: int,
-    states: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-) -> NDArray[np.int64]:
+def _trace(step: NDArray[np.int8], final: int, states: _States) -> NDArray[np.int64]:
+    """Return (spoken states, 2): the first frame in each, and the one past its last."""
     at = np.empty(len(step), dtype=np.int64)
     state = final
     for t in range(len(step) - 1, -1, -1):
         at[t] = state
         state -= int(step[t, state])
-    spoken = np.concatenate([np.arange(a, b + 1) for a, b in zip(starts, ends, strict=True)])
-    first = np.searchsorted(at, spoken, side="left")
-    past = np.searchsorted(at, spoken, side="right")
+    first = np.searchsorted(at, states.spoken, side="left")
+    past = np.searchsorted(at, states.spoken, side="right")
     return np.stack((first, past), axis=1)

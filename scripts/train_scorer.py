@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -21,23 +19,23 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.network import LISTENER_FILE, NETWORK_FOLDER, SCORER_FILE
-from scripts.training.corpus import Example, load_examples
+from analysis.network import LISTENER_FILE, NETWORK_FOLDER, SCORER_FILE, PhoneNetwork
+from analysis.segments import path_seconds, pronunciations
+from analysis.trellis import best_path, log_evidence
+from scripts.training.corpus import CACHE_VERSION, Example, load_examples
 from scripts.training.folds import FOLDS, fold_of
+from scripts.training.priors import log_priors
+from scripts.training.processes import one_core_each
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from scripts.training.model import PhoneScorer
 
 DEFAULT_DATA: Final = Path("../shared/data/so762-train")
 DEFAULT_CACHE: Final = Path(".cache/train")
 REPORT_PATH: Final = NETWORK_FOLDER / "training_report.json"
-# Placed anew by the listeners, seconds of every phone of the corpus.
-REALIGNED: Final = "realigned.npz"
-# Networks that only place the corpus: they learn from every second line.
-LISTENERS: Final = (0, 1)
-LISTENER_STRIDE: Final = 2
-LISTENER_EPOCHS: Final = 8
-EPOCHS: Final = 14
+EPOCHS: Final = 18
 ATTRIBUTION: Final = (
     "speechocean762, training half (Zhang et al., 2021, speechocean762: An Open-Source "
     "Non-native English Speech Corpus For Pronunciation Assessment), CC BY 4.0"
@@ -52,17 +50,10 @@ def main(
     processes: Annotated[int, typer.Option(help="folds trained at once, one core each")] = 2,
     output: Annotated[Path, typer.Option(help="folder for the network")] = NETWORK_FOLDER,
 ) -> None:
-    """Align, featurise and train, keeping in CACHE whatever is done.
-
-    PocketSphinx places the corpus for two first networks; what they hear places it anew, and
-    on that the networks are trained that are shipped.
-    """
+    """Align, featurise and train, keeping in CACHE whatever is done."""
     examples = load_examples(data, cache, processes=processes)
     print(f"{len(examples)} lines of {len({e.line.speaker for e in examples})} speakers")
-    context = get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        list(pool.map(_train_listener, [(data, cache, fold) for fold in LISTENERS]))
-        list(pool.map(_realign, [(data, cache)]))
+    with one_core_each(processes) as pool:
         # A last fold that is trained alone has all cores.
         alone = FOLDS - 1 if FOLDS % processes == 1 else None
         tasks = [(data, cache, fold, processes if fold == alone else 1) for fold in range(FOLDS)]
@@ -72,74 +63,44 @@ def main(
 
 def network_folder(cache: Path, fold: int) -> Path:
     """Return where a fold's network is kept as the core reads it."""
-    return cache / f"fold-{fold}"
-
-
-def _listener_folder(cache: Path, fold: int) -> Path:
-    return cache / f"listener-{fold}"
-
-
-def _train_listener(task: tuple[Path, Path, int]) -> None:
-    """Train a first network on PocketSphinx's alignment of the other folds' speakers."""
-    data, cache, fold = task
-    folder = _listener_folder(cache, fold)
-    if not _weights(folder).exists():
-        others = _without(load_examples(data, cache), fold)[::LISTENER_STRIDE]
-        _trained(others, folder, epochs=LISTENER_EPOCHS, seed=fold, say=f"listener {fold}")
-
-
-def _realign(task: tuple[Path, Path]) -> None:
-    from analysis.network import PhoneNetwork
-    from scripts.training.realignment import realigned
-
-    data, cache = task
-    listeners = [PhoneNetwork(_listener_folder(cache, fold)) for fold in LISTENERS]
-    realigned(load_examples(data, cache), listeners, cache / REALIGNED)
+    return cache / f"networks-v{CACHE_VERSION}-{EPOCHS}-epochs" / f"fold-{fold}"
 
 
 def _train_fold(task: tuple[Path, Path, int, int]) -> dict[str, Any]:
     """Train a fold's network, and test it on the fold's speakers, whom it places itself."""
-    from analysis.network import PhoneNetwork
-    from scripts.training.fitting import predict
-    from scripts.training.priors import log_priors
-    from scripts.training.realignment import place, realigned
+    import torch
+
+    from scripts.training.export import export
+    from scripts.training.fitting import Recipe, fit, predict
+    from scripts.training.pseudo import with_targets
 
     data, cache, fold, threads = task
     examples = load_examples(data, cache)
     folder = network_folder(cache, fold)
-    if not _weights(folder).exists():
-        timed = _without(realigned(examples, [], cache / REALIGNED), fold)
-        _trained(timed, folder, epochs=EPOCHS, seed=fold, say=f"fold {fold}", threads=threads)
-    network = PhoneNetwork(folder)
     folds = fold_of(example.line.speaker for example in examples)
-    priors = log_priors(realigned(examples, [], cache / REALIGNED))
+    if not _weights(folder).exists():
+        torch.set_num_threads(threads)
+        others = [example for example in examples if folds[example.line.speaker] != fold]
+        trained = fit(with_targets(others), Recipe(epochs=EPOCHS), seed=fold, say=f"fold {fold}")
+        export([trained], folder, {"version": f"fold {fold}"})
+        torch.save(trained.state_dict(), _weights(folder))
+    network, priors = PhoneNetwork(folder), log_priors(examples)
     held_out = []
     for example in examples:
         if folds[example.line.speaker] == fold:
-            spans = place(example.mels[0].astype(np.float32), example, [network], priors)
+            spans = _spans(example, network, priors)
             held_out.append(example if spans is None else replace(example, spans=spans))
     return {"fold": fold, **_agreement(held_out, predict(_load(folder), held_out))}
 
 
-def _without(examples: list[Example], fold: int) -> list[Example]:
-    folds = fold_of(example.line.speaker for example in examples)
-    return [example for example in examples if folds[example.line.speaker] != fold]
-
-
-def _trained(
-    examples: list[Example], folder: Path, *, epochs: int, seed: int, say: str, threads: int = 1
-) -> None:
-    """Train a network and keep it in `folder`, for torch and for the core."""
-    import torch
-
-    from scripts.training.export import export
-    from scripts.training.fitting import Recipe, fit
-    from scripts.training.pseudo import with_targets
-
-    torch.set_num_threads(threads)
-    network = fit(with_targets(examples), Recipe(epochs=epochs), seed=seed, say=say)
-    export([network], folder, {"version": say})
-    torch.save(network.state_dict(), _weights(folder))
+def _spans(
+    example: Example, network: PhoneNetwork, priors: NDArray[np.float64]
+) -> NDArray[np.float32] | None:
+    """Return where a network places a line; None when there is less sound than text."""
+    heard = network.listen(example.mels[0].astype(np.float32))
+    text = pronunciations(example.phones, example.words)
+    path = best_path(log_evidence(heard.posteriors, priors), text)
+    return None if path is None else path_seconds(path.spans)
 
 
 def _weights(folder: Path) -> Path:
@@ -189,11 +150,7 @@ def _ship(cache: Path, output: Path, reports: list[dict[str, Any]]) -> None:
 
     networks = [_load(network_folder(cache, fold)) for fold in range(FOLDS)]
     made = datetime.now(UTC).date().isoformat()
-    recipe = {
-        **asdict(Recipe(epochs=EPOCHS)),
-        "listener_epochs": LISTENER_EPOCHS,
-        "listener_stride": LISTENER_STRIDE,
-    }
+    recipe = asdict(Recipe(epochs=EPOCHS))
     provenance = {
         "version": made,
         "data": ATTRIBUTION,

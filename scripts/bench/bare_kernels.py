@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class NoNetworkError(RuntimeError):
-    """The phone network's files are absent: PocketSphinx would align, and that is not measured."""
+    """The phone network's files are absent: what is left without them is not measured."""
 
 
 @dataclass(frozen=True, eq=False)

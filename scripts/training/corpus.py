@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
+from analysis.phones import PHONE_INDEX, normalise_phones
+from scripts.training.processes import one_core_each
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +22,7 @@ UTTERANCE_LABELS: Final = ("accuracy", "fluency", "prosodic", "total")
 SPEEDS: Final = (1.0, 0.9, 1.1, 1.0, 1.0)
 VARIANTS: Final = len(SPEEDS)
 _SNR_RANGE_DB: Final = (8.0, 30.0)
-CACHE_VERSION: Final = 4
+CACHE_VERSION: Final = 6
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,22 @@ def audio_path(folder: Path, line: Line) -> Path:
     return folder / "audio" / f"{line.name}.flac"
 
 
+def phone_rows(words: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows in `PHONES` of a text's phones (P,), and the word of each (P,).
+
+    Raises
+    ------
+    ValueError
+        A word has no phones, or one that is no ARPAbet.
+    """
+    folded = [normalise_phones(word) for word in words]
+    bad = [list(word) for word, own in zip(words, folded, strict=True) if not own]
+    if bad:
+        raise ValueError(f"{bad[0]} is no word in ARPAbet. Mend its line, or leave it out.")
+    phones = np.array([PHONE_INDEX[phone] for own in folded for phone in own or ()], np.int64)
+    return phones, np.repeat(np.arange(len(folded)), [len(own or ()) for own in folded])
+
+
 def _line(row: dict[str, Any]) -> Line:
     words = row["words"]
     judged = all("accuracy" in word for word in words)
@@ -80,7 +99,7 @@ class Example:
     phones: NDArray[np.int64]
     spans: NDArray[np.float32]
     words: NDArray[np.int64]
-    likelihoods: NDArray[np.float32]
+    gop: NDArray[np.float32]  # (P,) goodness of pronunciation at these places, nats
     targets: NDArray[np.float32]  # (P,), 0–2
     # Set by `scripts.training.pseudo`, both brought to 0–2.
     word_targets: NDArray[np.float32] | None = None
@@ -98,7 +117,7 @@ def load_examples(folder: Path, cache: Path, *, processes: int = 1) -> list[Exam
         (part, folder, path) for part, path in zip(parts, paths, strict=True) if not path.exists()
     ]
     if missing:
-        with ProcessPoolExecutor(processes) as pool:
+        with one_core_each(processes) as pool:
             for path in pool.map(_prepare, missing):
                 print(f"prepared {path.name}", flush=True)
     by_name = {line.name: line for line in lines}
@@ -127,7 +146,7 @@ def _read_part(path: Path, by_name: dict[str, Line]) -> list[Example]:
                 phones=arrays["phones"][own],
                 spans=arrays["spans"][own],
                 words=arrays["words"][own],
-                likelihoods=arrays["likelihoods"][own],
+                gop=arrays["gop"][own],
                 targets=np.array(flat, dtype=np.float32),
             )
         )
@@ -137,28 +156,29 @@ def _read_part(path: Path, by_name: dict[str, Line]) -> list[Example]:
 def _prepare(task: tuple[list[Line], Path, Path]) -> Path:
     from analysis.audio import Recording
     from analysis.features import log_mel
-    from analysis.phones import PHONE_INDEX, normalise_phones
-    from analysis.pronunciations import Pronunciation
-    from analysis.sphinx import place_by_sphinx
+    from analysis.native_alignment import native_spans
+    from analysis.nativeness import nativeness
+    from analysis.segments import Segments, pronunciations
 
     lines, folder, path = task
-    names, mels, mel_frames, phones, spans, words, likelihoods, counts = ([] for _ in range(8))
+    names, mels, mel_frames, phones, spans, words, gop, counts = ([] for _ in range(8))
     for line in lines:
         recording = Recording.from_file(audio_path(folder, line))
-        known = [
-            Pronunciation((normalise_phones(word) or (),), "reference") for word in line.phones
-        ]
-        placed = place_by_sphinx(recording, known)
-        if placed is None:
-            print(f"{line.name} is left out: PocketSphinx cannot place it", flush=True)
+        phones_said, words_said = phone_rows(line.phones)
+        rows, native = None, None
+        spans_said = native_spans(recording.samples, pronunciations(phones_said, words_said))
+        if spans_said is not None:
+            rows = Segments.at(phones_said, spans_said, words_said)
+            native = nativeness(recording.samples, rows)
+        if rows is None or native is None:
+            print(f"{line.name} is left out: it is shorter than its text", flush=True)
             continue
-        rows = [(index, phone) for index, word in enumerate(placed) for phone in word]
         names.append(line.name)
-        phones.append([PHONE_INDEX[phone.phone] for _, phone in rows])
-        spans.append([(phone.start, phone.end) for _, phone in rows])
-        words.append([index for index, _ in rows])
-        likelihoods.append([phone.log_likelihood or 0.0 for _, phone in rows])
-        counts.append(len(rows))
+        phones.append(rows.phones)
+        spans.append(rows.spans)
+        words.append(rows.words)
+        gop.append(native.phones)
+        counts.append(len(rows.phones))
         for heard in _variants(recording.samples, line.name):
             mel = log_mel(heard).astype(np.float16)
             mels.append(mel)
@@ -168,10 +188,10 @@ def _prepare(task: tuple[list[Line], Path, Path]) -> Path:
         names=np.array(names),
         mels=np.concatenate(mels),
         mel_frames=np.array(mel_frames),
-        phones=np.concatenate(phones).astype(np.int64),
-        spans=np.concatenate(spans).astype(np.float32),
-        words=np.concatenate(words).astype(np.int64),
-        likelihoods=np.concatenate(likelihoods).astype(np.float32),
+        phones=np.concatenate(phones),
+        spans=np.concatenate(spans),
+        words=np.concatenate(words),
+        gop=np.concatenate(gop).astype(np.float32),
         phone_counts=np.array(counts),
     )
     return path

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from analysis.presence import LINE_FEATURES, WORD_FEATURES, line_evidence
+from analysis.presence import LINE_FEATURES, WORD_FEATURES
 from scripts.training.folds import FOLDS
-from scripts.training.hearing import judged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.network import PhoneNetwork
-    from scripts.training.hearing import HeardLine
-    from scripts.training.mismatches import Mismatch
+    from scripts.training.hearing import HeardLine, HeardMismatch
+    from scripts.training.mismatches import Kind
 
 # What a learner is told must be true: false alarms that the thresholds allow.
 OMISSION_FALSE_ALARMS: Final = 0.005  # of words that were said
@@ -24,61 +22,54 @@ WRONG_TEXT_FALSE_ALARMS: Final = 0.002  # of lines that were read
 
 
 def fit_detectors(
-    mismatches: Sequence[Mismatch],
-    heard: Sequence[HeardLine],
-    *,
-    folds: Mapping[str, int],
-    networks: Sequence[PhoneNetwork],
-    priors: NDArray[np.float64],
+    scorer: str, heard: Sequence[HeardLine], mismatches: Sequence[HeardMismatch]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Return the omission detector, the wrong-text detector, and what each finds when held out."""
-    absent: dict[str, list[NDArray[np.float64]]] = {"extra_word": [], "cut_word": []}
-    absent_fold: dict[str, list[int]] = {"extra_word": [], "cut_word": []}
-    other, other_fold = [], []
-    for mismatch in mismatches:
-        fold = folds[mismatch.speaker]
-        found = judged(mismatch, mismatch.mel, networks[fold], priors)
-        if found is None:
-            continue
-        rows, _, evidence, words = found
-        line = line_evidence(words, rows, evidence)
-        if mismatch.kind == "other_text":
-            other.append(line)
-            other_fold.append(fold)
-        else:
-            absent[mismatch.kind].append(words[mismatch.absent])
-            absent_fold[mismatch.kind].append(fold)
-    said = np.concatenate([one.word_evidence for one in heard])
-    said_fold = np.concatenate([np.full(len(one.word_evidence), one.fold) for one in heard])
-    read = np.stack([one.line_evidence for one in heard])
-    read_fold = np.array([one.fold for one in heard])
-    omission, omission_report = _fit(
-        said,
-        said_fold,
-        absent,
-        absent_fold,
-        false_alarms=OMISSION_FALSE_ALARMS,
-        names=WORD_FEATURES,
+    """Return the omission detector, the wrong-text detector, and what each finds when held out.
+
+    Parameters
+    ----------
+    scorer : whose detectors.
+    heard : lines whose text was said.
+    mismatches : lines whose text was not.
+    """
+    said = np.concatenate([one.by[scorer].word_evidence for one in heard])
+    said_fold = np.concatenate(
+        [np.full(len(one.by[scorer].word_evidence), one.fold) for one in heard]
     )
+    omission, omission_report = _fit(
+        said, said_fold, _faults(scorer, mismatches, ("extra_word", "cut_word")),
+        false_alarms=OMISSION_FALSE_ALARMS, names=WORD_FEATURES,
+    )  # fmt: skip
     wrong, wrong_report = _fit(
-        read, read_fold, {"other_text": other}, {"other_text": other_fold},
+        np.stack([one.by[scorer].line_evidence for one in heard]),
+        np.array([one.fold for one in heard]),
+        _faults(scorer, mismatches, ("other_text",)),
         false_alarms=WRONG_TEXT_FALSE_ALARMS, names=LINE_FEATURES,
     )  # fmt: skip
     return omission, wrong, {"omission": omission_report, "wrong_text": wrong_report}
 
 
+def _faults(
+    scorer: str, mismatches: Sequence[HeardMismatch], kinds: Sequence[Kind]
+) -> dict[str, list[tuple[int, NDArray[np.float64]]]]:
+    """Return the fold and the row of each mismatch of these kinds."""
+    return {
+        kind: [(one.fold, one.by[scorer]) for one in mismatches if one.kind == kind]
+        for kind in kinds
+    }
+
+
 def _fit(
     fine: NDArray[np.float64],
     fine_fold: NDArray[np.int64],
-    faults: Mapping[str, Sequence[NDArray[np.float64]]],
-    fault_folds: Mapping[str, Sequence[int]],
+    faults: Mapping[str, Sequence[tuple[int, NDArray[np.float64]]]],
     *,
     false_alarms: float,
     names: Sequence[str],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     kinds = np.array([kind for kind, rows in faults.items() for _ in rows])
-    fault = np.stack([row for rows in faults.values() for row in rows])
-    fault_fold = np.array([fold for rows in fault_folds.values() for fold in rows])
+    fault = np.stack([row for rows in faults.values() for _, row in rows])
+    fault_fold = np.array([fold for rows in faults.values() for fold, _ in rows])
     fine_found, fault_found = np.zeros(len(fine)), np.zeros(len(fault))
     for out in range(FOLDS):
         weights, bias = _logistic(fine[fine_fold != out], fault[fault_fold != out])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,23 +12,27 @@ from analysis.phones import PHONES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scripts.training.corpus import Example
 
+def fit_gop_table(
+    phones: NDArray[np.int64], gop: NDArray[np.float64], marks: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (39, 2): a and b of a logistic curve from GOP to the share of full marks, b ≥ 0.
 
-def fit_gop_table(examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Return (39, 2): a and b of a logistic curve from GOP to the share of full marks, b ≥ 0."""
+    Parameters
+    ----------
+    phones, gop, marks : (n,) of every phone: its row in `PHONES`, its goodness of pronunciation
+        (nats), and its mark, 0–2.
+    """
     from scipy.optimize import least_squares
 
-    rows = np.concatenate([example.phones for example in examples])
-    gop = np.concatenate([example.likelihoods for example in examples]).astype(float)
     gop = np.maximum(gop, GOP_FLOOR_NATS)
-    marks = np.concatenate([example.targets for example in examples]) / 2.0
+    shares = marks / 2.0
     table = np.zeros((len(PHONES), 2))
     for phone in range(len(PHONES)):
-        own = rows == phone
+        own = phones == phone
         if own.sum() < 30:
-            own = np.ones(len(rows), dtype=bool)
-        x, y = gop[own], marks[own]
+            own = np.ones(len(phones), dtype=bool)
+        x, y = gop[own], shares[own]
         table[phone] = least_squares(
             lambda ab, x=x, y=y: 1.0 / (1.0 + np.exp(-(ab[0] + ab[1] * x))) - y,
             x0=(3.0, 0.3),

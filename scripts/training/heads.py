@@ -12,7 +12,7 @@ from analysis.line_features import LINE_SCORES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PENALTIES: Final = (3.0, 10.0, 30.0, 100.0, 300.0)
+PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 # A better phone may not lower the line: these may only help, and these may only harm.
 HELPING: Final = frozenset({
     "phone_mean", "phone_low_tenth", "phone_low_quarter", "word_minimum_mean", "word_mean",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from analysis.phones import PHONE_INDEX, normalise_phones
+from analysis.audio import Recording
+from scripts.training.corpus import audio_path, phone_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scripts.training.corpus import Example
+    from scripts.training.corpus import Example, Line
 
 Kind = Literal["extra_word", "cut_word", "other_text"]
 SEED: Final = 20260102
@@ -22,22 +24,40 @@ CUT_WORDS: Final = 300
 OTHER_TEXTS: Final = 300
 # A shorter stretch of sound is hardly a word.
 _SHORTEST_CUT_S: Final = 0.12
-_MEL_FRAMES_A_SECOND: Final = 100
+# Samples over which both sides of a cut run into each other: a click would give it away.
+_SEAM: Final = 80
 
 
 @dataclass(frozen=True, eq=False)
 class Mismatch:
-    """A recording's features beside a text that it does not bear.
+    """A recording beside a text that it does not bear.
 
-    `absent` is the word that was not said; −1 for another text.
+    Attributes
+    ----------
+    line : whose recording it is.
+    phones, words : (P,) of the text, as in `Example`.
+    absent : the word of the text that was not said; None for another text.
+    cut : what is cut out of the recording, seconds; None where it stays whole.
     """
 
     kind: Kind
-    speaker: str
-    mel: NDArray[np.float32]
+    line: Line
     phones: NDArray[np.int64]
     words: NDArray[np.int64]
-    absent: int
+    absent: int | None = None
+    cut: tuple[float, float] | None = None
+
+    def recording(self, data: Path) -> Recording:
+        """Return what is heard beside the text; `data` is the corpus."""
+        whole = Recording.from_file(audio_path(data, self.line))
+        if self.cut is None:
+            return whole
+        start, end = (int(at * whole.sample_rate) for at in self.cut)
+        fade = np.linspace(0.0, 1.0, min(_SEAM, start, len(whole.samples) - end), dtype=np.float32)
+        before, after = whole.samples[:start], whole.samples[end:]
+        seam = before[start - len(fade) :] * (1 - fade) + after[: len(fade)] * fade
+        joined = np.concatenate((before[: start - len(fade)], seam, after[len(fade) :]))
+        return Recording.from_samples(joined, whole.sample_rate)
 
 
 def make_mismatches(examples: Sequence[Example]) -> list[Mismatch]:
@@ -54,20 +74,22 @@ def make_mismatches(examples: Sequence[Example]) -> list[Mismatch]:
     made = []
     for _ in range(EXTRA_WORDS):
         example, donor = drawn(), drawn()
-        text = _text(example)
+        text = example.line.phones
         at = int(rng.integers(len(text) + 1))
-        word = _text(donor)[int(rng.integers(len(donor.line.words)))]
+        word = donor.line.phones[int(rng.integers(len(donor.line.words)))]
         made.append(_mismatch("extra_word", example, [*text[:at], word, *text[at:]], absent=at))
     while len(made) < EXTRA_WORDS + CUT_WORDS:
         example = drawn()
         at = int(rng.integers(len(example.line.words)))
         own = example.spans[example.words == at]
-        if len(example.line.words) > 2 and own[-1, 1] - own[0, 0] >= _SHORTEST_CUT_S:
-            cut = slice(*(int(t * _MEL_FRAMES_A_SECOND) for t in (own[0, 0], own[-1, 1])))
-            made.append(_mismatch("cut_word", example, _text(example), absent=at, cut=cut))
+        cut = float(own[0, 0]), float(own[-1, 1])
+        if len(example.line.words) > 2 and cut[1] - cut[0] >= _SHORTEST_CUT_S:
+            made.append(_mismatch("cut_word", example, example.line.phones, absent=at, cut=cut))
     for _ in range(OTHER_TEXTS):
         example = drawn()
-        made.append(_mismatch("other_text", example, _text(_alike(example, examples, rng))))
+        made.append(
+            _mismatch("other_text", example, list(_alike(example, examples, rng).line.phones))
+        )
     return made
 
 
@@ -80,24 +102,20 @@ def _alike(example: Example, examples: Sequence[Example], rng: np.random.Generat
             return other
 
 
-def _text(example: Example) -> list[tuple[str, ...]]:
-    return [normalise_phones(word) or () for word in example.line.phones]
-
-
 def _mismatch(
     kind: Kind,
     example: Example,
-    text: Sequence[tuple[str, ...]],
+    text: Sequence[Sequence[str]],
     *,
-    absent: int = -1,
-    cut: slice | None = None,
+    absent: int | None = None,
+    cut: tuple[float, float] | None = None,
 ) -> Mismatch:
-    mel = example.mels[0].astype(np.float32)
+    phones, words = phone_rows(text)
     return Mismatch(
         kind=kind,
-        speaker=example.line.speaker,
-        mel=mel if cut is None else np.delete(mel, cut, axis=0),
-        phones=np.array([PHONE_INDEX[phone] for word in text for phone in word], np.int64),
-        words=np.repeat(np.arange(len(text)), [len(word) for word in text]),
+        line=example.line,
+        phones=phones,
+        words=words,
         absent=absent,
+        cut=cut,
     )

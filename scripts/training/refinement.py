@@ -35,15 +35,20 @@ def fit_refinement(
 ) -> tuple[tuple[Trees, Usual], list[NDArray[np.float64]]]:
     """Fit on all lines; also return the phones' scores, 0–2, by trees fitted on other folds."""
     table = np.concatenate([one.table for one in heard])
-    phones = np.concatenate([one.rows.phones for one in heard])
-    rival = np.concatenate([rivals(one.evidence, one.rows.phones) for one in heard])
+    rows = [one.by["network"].rows for one in heard]
+    phones = np.concatenate([own.phones for own in rows])
+    rival = np.concatenate(
+        [rivals(one.evidence, own.phones) for one, own in zip(heard, rows, strict=True)]
+    )
     marks = np.concatenate([np.concatenate(one.line.phone_scores) for one in heard])
-    fold = np.concatenate([np.full(len(one.phones), one.fold) for one in heard])
+    fold = np.concatenate([np.full(len(one.evidence), one.fold) for one in heard])
 
     def usual_of(folds: set[int]) -> tuple[Usual, NDArray[np.float64]]:
         known = np.isin(fold, list(folds))
         usual = _usual(phones[known], rival[known], marks[known])
-        columns = [usual.columns(one.rows.phones, one.evidence) for one in heard]
+        columns = [
+            usual.columns(own.phones, one.evidence) for one, own in zip(heard, rows, strict=True)
+        ]
         return usual, np.concatenate(columns)
 
     def fitted(folds: set[int]) -> tuple[Trees, Usual, NDArray[np.float64]]:
@@ -62,7 +67,7 @@ def fit_refinement(
         trees, _, whole = fitted(everyone - {out})
         found[fold == out] = trees.predict(whole[fold == out])
     trees, usual, _ = fitted(everyone)
-    ends = np.cumsum([len(one.phones) for one in heard])
+    ends = np.cumsum([len(one.evidence) for one in heard])
     return (trees, usual), np.split(np.clip(found, 0.0, TOP_SCORE), ends[:-1])
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import network_alignment
 from analysis.aligned import AlignedWord, Alignment
 from analysis.alignment import Aligner
 from analysis.audio import Recording
@@ -65,30 +64,6 @@ def test_every_phone_of_the_reference_is_placed_in_order(aligner: Aligner) -> No
     phones = [phone for word in placed for phone in word.phones]
     assert all(a.end <= b.start + 1e-9 for a, b in pairwise(phones))
     assert all(phone.end > phone.start for phone in phones)
-
-
-def test_without_the_network_pocketsphinx_places_the_line(
-    aligner: Aligner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reference = timed_reference("lantern")
-    by_network = all_placed(aligner.align(recording("lantern", "actor"), reference))
-    monkeypatch.setattr(network_alignment, "load_network", lambda: None)
-    by_sphinx = aligner.align(recording("lantern", "actor"), reference)
-    assert by_sphinx.method == "pocketsphinx"
-    placed = all_placed(by_sphinx)
-    fits = [phone.log_likelihood for word in placed for phone in word.phones]
-    assert all(fit is not None and fit <= 0 for fit in fits)
-    apart = [abs(a.start - b.start) for a, b in zip(by_network, placed, strict=True)]
-    assert np.median(apart) < 0.04
-
-
-def test_pocketsphinx_does_not_remember_the_recording_before(
-    aligner: Aligner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(network_alignment, "load_network", lambda: None)
-    first = aligner.align(recording("lantern"), timed_reference("lantern"))
-    aligner.align(recording("stranger"), timed_reference("stranger"))
-    assert aligner.align(recording("lantern"), timed_reference("lantern")) == first
 
 
 def test_given_phones_are_used_for_a_word_that_no_dictionary_knows(aligner: Aligner) -> None:

@@ -32,8 +32,9 @@ def test_there_is_a_number_for_every_feature() -> None:
         assert len(CALIBRATION.heads["gop"][name].weights) == len(NAMES)
         assert len(CALIBRATION.heads["network"][name].weights) == len(NETWORK_NAMES)
     assert CALIBRATION.gop.shape == (len(PHONES), 2)
-    assert len(CALIBRATION.omission.weights) == len(WORD_FEATURES)
-    assert len(CALIBRATION.wrong_text.weights) == len(LINE_FEATURES)
+    for name in FEATURES:
+        assert len(CALIBRATION.omission[name].weights) == len(WORD_FEATURES)
+        assert len(CALIBRATION.wrong_text[name].weights) == len(LINE_FEATURES)
     assert len(CALIBRATION.log_priors) == len(PHONES) + 1
 
 

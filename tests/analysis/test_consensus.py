@@ -24,19 +24,18 @@ def test_the_accurate_profile_is_the_mean_of_its_searches_and_the_fast_one_of_no
     assert network is not None
     alignment = Aligner().align(HEARD, TEXT)
     rows = segments(alignment.placed)
-    words = [[phone.phone for phone in word.phones] for word in alignment.placed]
     heard = network.listen(HEARD.log_mel)
     alone = network.judge(heard, rows)
-    fast = judge(network, heard, rows, words, priors, profile="fast")
+    fast = judge(network, heard, rows, priors, profile="fast")
     assert fast.phones == pytest.approx(alone.phones)
     places = [rows]
     for power in FURTHER_POWERS["accurate"]:
-        path = best_path(log_evidence(heard.posteriors, priors, power), words)
+        path = best_path(log_evidence(heard.posteriors, priors, power), rows.pronunciations())
         assert path is not None
         places.append(Segments.at(rows.phones, path_seconds(path.spans), rows.words))
     assert any(not np.array_equal(place.spans, rows.spans) for place in places[1:])
     each = [network.judge(heard, place) for place in places]
-    accurate = judge(network, heard, rows, words, priors, profile="accurate")
+    accurate = judge(network, heard, rows, priors, profile="accurate")
     for part in ("phones", "words", "line"):
         mean = np.mean([getattr(one, part) for one in each], axis=0)
         assert getattr(accurate, part) == pytest.approx(mean)
@@ -50,6 +49,5 @@ def test_a_recording_shorter_than_its_text_is_scored_where_it_was_placed() -> No
     rows = Segments.at(
         np.arange(5), np.stack((edges[:-1], edges[1:]), axis=1), np.zeros(5, np.int64)
     )
-    words = [["AA", "AE", "AH", "AO", "AW"]]
-    found = judge(network, heard, rows, words, np.zeros(40), profile="accurate")
+    found = judge(network, heard, rows, np.zeros(40), profile="accurate")
     assert found.phones == pytest.approx(network.judge(heard, rows).phones)

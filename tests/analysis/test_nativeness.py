@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from pocketsphinx import get_model_path
 
+from analysis.aligned import AlignedPhone, AlignedWord
 from analysis.alignment import Aligner
-from analysis.cepstra import CEPSTRA, cepstra
+from analysis.cepstra import CEPSTRA, WARP, cepstra
+from analysis.native_evidence import by_phone, by_state
 from analysis.native_model import ALONE, FIRST, INSIDE, LAST, NativeModel, load_native_model
-from analysis.nativeness import FLOOR_NATS, nativeness
+from analysis.nativeness import FLOOR_NATS, Nativeness, nativeness
 from analysis.phones import PHONE_INDEX, PHONES, SILENCE
-from analysis.pronunciations import Pronunciation
 from analysis.segments import Segments, segments
-from analysis.sphinx import place_by_sphinx
+from tests.analysis.sphinx_decoder import place_by_sphinx
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,14 +43,21 @@ def senones(before: str, phone: str, after: str, place: int) -> list[int]:
     return [int(state) for state in found[0]]
 
 
+def native(samples: NDArray[np.float32], rows: Segments, *, warp: float = WARP) -> Nativeness:
+    """How native phones are for which there is sound enough."""
+    found = nativeness(samples, rows, warp=warp)
+    assert found is not None
+    return found
+
+
 def ratios(
     sound: NDArray[np.float32], phone: str, line: tuple[float, float] = WHOLE
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """How well every frame of a sound fits a phone between silences."""
     features = cepstra(sound, line)
     count = features.shape[1]
     of_phone = np.tile(senones("SIL", phone, "SIL", ALONE), (count, 1))
-    return MODEL.log_ratios(features, np.repeat(phones(phone), count), of_phone)
+    return MODEL.hear(features, np.repeat(phones(phone), count), of_phone)[1]
 
 
 def test_there_are_cepstra_for_every_whole_window() -> None:
@@ -89,18 +97,18 @@ def test_frames_fit_alike_whatever_stands_beside_them() -> None:
     rows = np.arange(count) % len(PHONES)
     some = MODEL.monophones[rows]
     part = slice(100, 110)
-    whole = MODEL.log_ratios(features, rows, some)
-    assert MODEL.log_ratios(features[:, part], rows[part], some[part]) == pytest.approx(
-        whole[part], abs=1e-3
-    )
+    everywhere, own = MODEL.hear(features, rows, some)
+    of_part = MODEL.hear(features[:, part], rows[part], some[part])
+    assert of_part[0] == pytest.approx(everywhere[part], abs=1e-3)
+    assert of_part[1] == pytest.approx(own[part], abs=1e-3)
 
 
 def test_what_was_said_fits_better_than_what_was_not(speech: Speech) -> None:
     line = LINES[0]
     recording = speech.recording(line, "actor")
     rows = segments(Aligner().align(recording, speech.reference(line)).placed)
-    right = nativeness(recording.samples, rows)
-    wrong = nativeness(recording.samples, replace(rows, phones=rows.phones[::-1]))
+    right = native(recording.samples, rows)
+    wrong = native(recording.samples, replace(rows, phones=rows.phones[::-1]))
     assert right.line > wrong.line + 2.0
 
 
@@ -131,9 +139,10 @@ def test_a_fit_is_the_log_density_of_a_mixture_of_gaussians() -> None:
         axis=-1,
     )
     likelihoods = np.prod(np.einsum("fcd,fcds->fcs", density, weights), axis=0)
-    found = model.log_ratios(x[:, None].astype(np.float32), np.array([7]), monophones[[7]])
-    expected = math.log(likelihoods[7].max()) - math.log(likelihoods.max())
-    assert found == pytest.approx([expected], abs=1e-3)
+    everywhere, own = model.hear(x[:, None].astype(np.float32), np.array([7]), monophones[[7]])
+    expected = np.log(likelihoods) - math.log(likelihoods.max())
+    assert everywhere[0] == pytest.approx(expected, abs=1e-3)
+    assert own == pytest.approx([expected[7].max()], abs=1e-3)
 
 
 def test_a_phone_between_others_has_senones_of_its_own() -> None:
@@ -176,28 +185,24 @@ def agreement(speech: Speech, shift_s: float) -> float:
     for line in LINES:
         recording = speech.recording(line, "actor")
         aligned = Aligner().align(recording, speech.reference(line))
-        known = [
-            Pronunciation((tuple(phone.phone for phone in word.phones),), "reference")
-            for word in aligned.placed
-        ]
-        placed = place_by_sphinx(recording, known)
-        assert placed is not None
+        words = [[phone.phone for phone in word.phones] for word in aligned.placed]
+        placed = place_by_sphinx(recording, words)
         said = [phone for word in placed for phone in word]
-        theirs += [phone.log_likelihood or 0.0 for phone in said]
-        spans = np.array([(phone.start, phone.end) for phone in said], np.float32)
+        theirs += [phone.log_likelihood for phone in said]
+        spans = 0.01 * np.array([(one.start, one.start + one.frames) for one in said], np.float32)
         rows = Segments.at(
             phones(*(phone.phone for phone in said)),
             spans + np.float32(shift_s),
             np.repeat(np.arange(len(placed)), [len(word) for word in placed]),
         )
-        ours += list(nativeness(recording.samples, rows, warp=1.0).phones)
+        ours += list(native(recording.samples, rows, warp=1.0).phones)
     return float(np.corrcoef(ours, np.maximum(theirs, FLOOR_NATS))[0, 1])
 
 
 def test_a_phone_counts_the_frames_where_it_lies() -> None:
     spans = np.array([(0.2, 0.3), (0.5, 0.56)], np.float32)
     rows = Segments.at(phones("S", "SH"), spans, np.array([0, 1]))
-    found = nativeness(NOISE, rows)
+    found = native(NOISE, rows)
     expected = [
         ratios(NOISE, "S", (0.2, 0.56))[20:30].mean(),
         ratios(NOISE, "SH", (0.2, 0.56))[50:56].mean(),
@@ -208,11 +213,52 @@ def test_a_phone_counts_the_frames_where_it_lies() -> None:
     assert found.line == pytest.approx((10 * expected[0] + 6 * expected[1]) / 16, abs=1e-3)
 
 
+def test_of_the_frames_of_no_phone_nothing_is_told_and_the_others_hear_the_same() -> None:
+    """More frames than phones, across the border of a block."""
+    features = cepstra(np.tile(NOISE, 4), (0.0, 4.0))
+    rows = np.arange(130) % len(PHONES)
+    everywhere, own = MODEL.hear(features, rows, MODEL.monophones[rows])
+    assert own.shape == (130,)
+    assert own == pytest.approx(everywhere[np.arange(130), rows].max(axis=1), abs=1e-3)
+    assert everywhere.max(axis=(1, 2)) == pytest.approx(np.zeros(len(everywhere)), abs=1e-3)
+    assert MODEL.hear(features)[0] == pytest.approx(everywhere, abs=1e-3)
+
+
+def test_a_word_that_was_said_is_present_and_one_that_was_not_is_absent(speech: Speech) -> None:
+    recording = speech.recording("lantern", "actor")
+    words = list(Aligner().align(recording, speech.reference("lantern")).placed)
+    said = native(recording.samples, segments(words)).path.presence
+    border = words[2].end
+    phones_there = tuple(AlignedPhone(name, border, border) for name in ("SH", "UW", "Z"))
+    words.insert(3, AlignedWord(9, "shoes", border, border, phones_there))
+    found = native(recording.samples, segments(words)).path.presence
+    assert said.min() > 0.0
+    assert found[3] < 0.0
+    assert int(found.argmin()) == 3
+
+
+def test_less_sound_than_text_tells_nothing() -> None:
+    edges = np.linspace(0.0, 0.06, 9, dtype=np.float32)
+    spans = np.stack((edges[:-1], edges[1:]), axis=1)
+    rows = Segments.at(np.arange(8), spans, np.zeros(8, np.int64))
+    assert nativeness(NOISE[:1000], rows) is None
+
+
+def test_native_evidence_goes_by_pairs_of_frames() -> None:
+    likelihoods = np.zeros((5, len(PHONES) + 1, 3), np.float32)
+    likelihoods[0, 7] = (-4.0, -2.0, -6.0)
+    likelihoods[1, 7] = -100.0
+    likelihoods[4, 7] = -1.0
+    assert by_phone(likelihoods)[:, 7] == pytest.approx([0.3 * -21.0, 0.0, -0.3])
+    assert by_state(likelihoods)[0, 21:24].tolist() == [-4.0, -2.0, -6.0]
+    assert by_state(likelihoods)[1, 21] == -40.0
+
+
 def test_neighbours_count_where_no_silence_parts_them() -> None:
     near = np.array([(0.2, 0.3), (0.3, 0.4)], np.float32)
     apart = np.array([(0.1, 0.2), (0.3, 0.4)], np.float32)
     joined, parted = (
-        nativeness(NOISE, Segments.at(phones("S", "T"), spans, np.array([0, 0]))).phones[1]
+        native(NOISE, Segments.at(phones("S", "T"), spans, np.array([0, 0]))).phones[1]
         for spans in (near, apart)
     )
     assert joined != pytest.approx(parted, abs=1e-3)
@@ -222,13 +268,13 @@ def test_nothing_is_told_apart_below_the_floor() -> None:
     buzz = np.sign(np.sin(np.arange(RATE) * 2 * np.pi * 120 / RATE)).astype(np.float32) / 10
     spans = np.array([(0.2, 0.3), (0.3, 0.4)], np.float32)
     rows = Segments.at(phones("TH", "P"), spans, np.array([0, 1]))
-    assert nativeness(np.concatenate((0.01 * NOISE[:2000], buzz)), rows).phones.min() == FLOOR_NATS
+    assert native(np.concatenate((0.01 * NOISE[:2000], buzz)), rows).phones.min() == FLOOR_NATS
 
 
 def test_a_phone_past_the_last_frame_takes_the_last() -> None:
     spans = np.array([(0.5, 0.6), (0.99, 1.04)], np.float32)
     rows = Segments.at(phones("S", "SH"), spans, np.array([0, 1]))
-    found = nativeness(NOISE, rows)
+    found = native(NOISE, rows)
     assert found.phones[1] == pytest.approx(ratios(NOISE, "SH", (0.5, 1.04))[-1], abs=1e-3)
     assert found.frames.tolist() == [10, 1]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis import network_alignment, scorer
+from analysis import alignment, scorer
 from analysis.alignment import Aligner
 from analysis.assessment import Assessment, Profile
 from analysis.audio import Recording
@@ -78,14 +78,27 @@ def test_the_fast_profile_judges_alike(good: Assessment) -> None:
     assert [word.status for word in fast.words] == [word.status for word in good.words]
 
 
-def test_without_the_network_gop_scores_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer, "load_network", lambda: None)
-    monkeypatch.setattr(network_alignment, "load_network", lambda: None)
+    monkeypatch.setattr(alignment, "load_network", lambda: None)
+
+
+@pytest.mark.usefixtures("without_the_network")
+def test_without_the_network_gop_scores_and_says_so() -> None:
     found = judge(recording("lantern/good.flac"), reference("lantern"))
     assert found.engine["scorer"] == "gop"
-    assert found.engine["aligner"] == "pocketsphinx"
+    assert found.engine["aligner"] == "native"
     assert 0.0 < given(found.pronunciation) <= 100.0
     assert all(word.score is not None for word in found.words)
+
+
+@pytest.mark.usefixtures("without_the_network")
+def test_without_the_network_another_sentence_and_a_word_left_out_are_told() -> None:
+    found = judge(recording("lantern/omitted.flac"), reference("lantern"))
+    place = [word.text for word in reference("lantern").words].index("lantern")
+    assert [word.index for word in found.words if word.status == "omitted"] == [place]
+    assert judge(recording("lantern/good.flac"), other_sentence()).speech == "wrong_text"
 
 
 def test_a_replaced_word_scores_far_below_the_same_word_said_well(good: Assessment) -> None:
@@ -109,11 +122,15 @@ def test_no_word_of_a_whole_line_is_called_omitted(good: Assessment) -> None:
     assert good.completeness == 100.0
 
 
-def test_another_sentence_gets_zeros_and_says_so() -> None:
-    other = Reference.from_text(
+def other_sentence() -> Reference:
+    """Another line than that of the lantern."""
+    return Reference.from_text(
         json.loads((FIXTURES / "manifest.json").read_text())["lines"][1]["text"]
     )
-    found = judge(recording("lantern/good.flac"), other)
+
+
+def test_another_sentence_gets_zeros_and_says_so() -> None:
+    found = judge(recording("lantern/good.flac"), other_sentence())
     assert found.speech == "wrong_text"
     assert found.pronunciation == found.total == found.completeness == 0.0
     assert all(word.status == "omitted" for word in found.words)

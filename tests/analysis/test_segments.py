@@ -45,6 +45,10 @@ def test_a_phone_past_the_last_frame_takes_the_last_frame() -> None:
     assert (pool[:, -1] == 1.0).all()
 
 
+def test_each_word_is_said_by_its_own_phones() -> None:
+    assert ROWS.pronunciations() == [["AE", "AE"], ["AE"]]
+
+
 def test_phones_belong_to_their_words() -> None:
     assert ROWS.members().tolist() == [[1, 1, 0], [0, 0, 1]]
 

@@ -11,7 +11,9 @@ from analysis.trellis import (
     EXTRA_COST,
     LEAST_EXTRA_FRAMES,
     Path,
+    Placement,
     best_path,
+    best_places,
     log_evidence,
 )
 
@@ -124,3 +126,62 @@ def test_what_other_speech_wins_is_the_best_of_all_ways_to_place_it() -> None:
 def test_a_recording_shorter_than_any_word_holds_no_other_speech() -> None:
     path = path_through(evidence([THE], each=2, silence=1), [THE])
     assert (path.extra < -1e6).all()
+
+
+def in_states(found: NDArray[np.float64], each: int) -> NDArray[np.float64]:
+    """The same evidence where a phone has several states, all alike."""
+    return np.concatenate((np.repeat(found[:, :SILENCE], each, axis=1), found[:, SILENCE:]), axis=1)
+
+
+def places(found: NDArray[np.float64], words: Sequence[Sequence[str]]) -> Placement:
+    """Where a line has its phones, of three states each."""
+    placed = best_places(found, words, 3)
+    assert placed is not None
+    return placed
+
+
+def test_a_phone_of_several_states_lies_where_it_was_said() -> None:
+    found, text = evidence([THE, CAT, SAT]), [THE, CAT, SAT]
+    one, three = path_through(found, text), places(in_states(found, 3), text)
+    assert three.spans.tolist() == one.spans.tolist()
+    assert three.score == pytest.approx(one.score)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_places_are_those_of_the_best_path(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = rng.normal(size=(60, len(PHONES) + 1))
+    words = [[PHONES[phone] for phone in rng.integers(0, len(PHONES), 3)] for _ in range(5)]
+    path, placed = best_path(found, words), best_places(found, words, 1)
+    assert path is not None
+    assert placed is not None
+    assert placed.spans.tolist() == path.spans.tolist()
+    assert placed.score == path.score
+
+
+def test_states_are_passed_in_their_order() -> None:
+    """The last state comes too early: the phone begins where its first state is."""
+    found = in_states(evidence([CAT], each=9), 3)
+    vowel = 3 * PHONE_INDEX["AE"]
+    start = 8 + 9
+    for state, frames in ((2, range(3)), (0, range(3, 6)), (1, range(6, 8)), (2, range(8, 9))):
+        for frame in frames:
+            others = [vowel + one for one in range(3) if one != state]
+            found[start + frame, others] = -20.0
+    assert places(found, [CAT]).spans[1].tolist() == [start + 3, start + 9]
+
+
+def test_no_phone_is_shorter_than_its_states() -> None:
+    spans = places(in_states(evidence([THE, CAT], each=2), 3), [THE, CAT]).spans
+    assert (spans[:, 1] - spans[:, 0]).min() >= 3
+    assert best_places(in_states(evidence([CAT], each=1, silence=2), 3), [CAT], 3) is None
+
+
+def test_the_fit_is_a_frame_of_speech_s_share_of_what_the_text_lacks() -> None:
+    found = evidence([THE, CAT])
+    path = path_through(found, [THE, CAT])
+    assert path.fit == pytest.approx(0.0)
+    assert path.speech_share == pytest.approx(25 / 41)
+    other = path_through(found, [THE, BIG])
+    lacking = found.max(axis=1).sum() - other.score
+    assert other.fit == pytest.approx(-lacking / 25)
