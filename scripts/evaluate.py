@@ -12,9 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -28,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.training.agreement import AGES, Agreement, Pairs, agreement
 from scripts.training.corpus import Line, audio_path, read_lines
+from scripts.training.processes import one_core_each
 
 if TYPE_CHECKING:
     from analysis import Options
@@ -122,12 +121,7 @@ def _hear(data: Path, lines: list[Line], profile: str, jobs: int) -> Iterable[He
     tasks = [(data, line, profile) for line in lines]
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("scoring", total=len(tasks))
-        if jobs == 1:
-            for task in tasks:
-                yield _hear_one(task)
-                progress.advance(bar)
-            return
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        with one_core_each(jobs) as pool:
             for heard in pool.map(_hear_one, tasks, chunksize=8):
                 yield heard
                 progress.advance(bar)
