@@ -65,8 +65,8 @@ class TextEvidence:
     path: PathEvidence
     native_path: PathEvidence
 
-    @classmethod
-    def native(cls, native: Nativeness) -> TextEvidence:
+    @staticmethod
+    def native(native: Nativeness) -> TextEvidence:
         """Return what there is without the network: goodness of pronunciation is such a lead."""
         return TextEvidence(native.phones, native.phones, native.path, native.path)
 

@@ -24,7 +24,7 @@ from analysis.line_features import line_features
 from analysis.nativeness import Nativeness, nativeness
 from analysis.network import PhoneNetwork, load_network
 from analysis.presence import holds_speech, line_evidence, word_features
-from analysis.refinement import Refinement, load_refinement, refined_words
+from analysis.refinement import load_refinement, refined_words
 from analysis.segments import Segments, segments
 from analysis.substitution import said_instead
 
@@ -81,8 +81,6 @@ def assess(
     network = load_network()
     if alignment.placed and alignment.hearing is None:
         network = None  # placed without it, judged without it
-    # Ahead of all that may end here: a warm-up reaches this line, and then no job waits for it.
-    refinement = load_refinement()
     engine = {
         "aligner": alignment.method,
         "scorer": network.name if network else "gop",
@@ -102,9 +100,7 @@ def assess(
     if network is None or alignment.hearing is None:
         judged = _by_gop(calibration, line)
     else:
-        judged = _by_network(
-            network, refinement, calibration, alignment.hearing, line, profile=profile
-        )
+        judged = _by_network(network, calibration, alignment.hearing, line, profile=profile)
     if judged is None:
         return _zeros(count, "wrong_text", engine)
     return _told(alignment, count, judged, engine, calibration)
@@ -140,7 +136,6 @@ def _by_gop(calibration: Calibration, line: _Line) -> _Judged | None:
 
 def _by_network(
     network: PhoneNetwork,
-    refinement: Refinement,
     calibration: Calibration,
     hearing: Hearing,
     line: _Line,
@@ -148,6 +143,8 @@ def _by_network(
     profile: Profile,
 ) -> _Judged | None:
     """Judge by the network; None when this is another text."""
+    # Ahead of all that may end here: a warm-up reaches this line, and then no job waits for it.
+    refinement = load_refinement()
     rows, native, norms = line.rows, line.native, calibration.durations
     judgement = judge(network, hearing.heard, rows, calibration.log_priors, profile=profile)
     path = PathEvidence.of(hearing.path)

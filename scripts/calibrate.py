@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # A mark that most of the experts gave in full.
-WELL_SAID: Final = 1.8
+MARKED_RIGHT: Final = 1.8
 
 
 def main(
@@ -61,7 +61,7 @@ def main(
     for fold in range(FOLDS):
         own = [replace(e, mels=()) for e in examples if folds[e.line.speaker] == fold]
         faults = [one for one in mismatches if folds[one.line.speaker] == fold]
-        table = _gop_table([e for e in examples if folds[e.line.speaker] != fold])
+        table = fit_gop_table([e for e in examples if folds[e.line.speaker] != fold])
         # In halves, so that no process waits for long for the last.
         tasks += [
             FoldTask(
@@ -148,7 +148,7 @@ def main(
             for scorer in heads
         },
         "blend": blends["network"],
-        "gop": np.round(_gop_table(examples), 4).tolist(),
+        "gop": np.round(fit_gop_table(examples), 4).tolist(),
         "durations": {
             "mean": np.round(norms.mean, 4).tolist(),
             "deviation": np.round(norms.deviation, 4).tolist(),
@@ -159,14 +159,6 @@ def main(
     }
     output.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
-
-
-def _gop_table(examples: Sequence[Example]) -> NDArray[np.float64]:
-    return fit_gop_table(
-        np.concatenate([example.phones for example in examples]),
-        np.concatenate([example.gop for example in examples]).astype(np.float64),
-        np.concatenate([example.targets for example in examples]),
-    )
 
 
 def _fit_scorer(
@@ -234,7 +226,7 @@ def _told_instead(
     return {
         "told": int(told.sum()),
         "mean_mark": round(float(marks[told].mean()), 2),
-        "marked_right": round(float((marks[told] >= WELL_SAID).mean()), 3),
+        "marked_right": round(float((marks[told] >= MARKED_RIGHT).mean()), 3),
         "found_of_wrong": round(float(told[marks < 1.0].mean()), 3),
     }
 

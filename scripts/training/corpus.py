@@ -156,23 +156,17 @@ def _read_part(path: Path, by_name: dict[str, Line]) -> list[Example]:
 def _prepare(task: tuple[list[Line], Path, Path]) -> Path:
     from analysis.audio import Recording
     from analysis.features import log_mel
-    from analysis.native_alignment import native_spans
-    from analysis.nativeness import nativeness
-    from analysis.segments import Segments, pronunciations
+    from scripts.training.judging import hear_natively
 
     lines, folder, path = task
     names, mels, mel_frames, phones, spans, words, gop, counts = ([] for _ in range(8))
     for line in lines:
         recording = Recording.from_file(audio_path(folder, line))
-        phones_said, words_said = phone_rows(line.phones)
-        rows, native = None, None
-        spans_said = native_spans(recording.samples, pronunciations(phones_said, words_said))
-        if spans_said is not None:
-            rows = Segments.at(phones_said, spans_said, words_said)
-            native = nativeness(recording.samples, rows)
-        if rows is None or native is None:
+        placed = hear_natively(recording.samples, *phone_rows(line.phones))
+        if placed is None:
             print(f"{line.name} is left out: it is shorter than its text", flush=True)
             continue
+        rows, native = placed
         names.append(line.name)
         phones.append(rows.phones)
         spans.append(rows.spans)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,21 +13,17 @@ from analysis.phones import PHONES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from scripts.training.corpus import Example
 
-def fit_gop_table(
-    phones: NDArray[np.int64], gop: NDArray[np.float64], marks: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return (39, 2): a and b of a logistic curve from GOP to the share of full marks, b ≥ 0.
 
-    Parameters
-    ----------
-    phones, gop, marks : (n,) of every phone: its row in `PHONES`, its goodness of pronunciation
-        (nats), and its mark, 0–2.
-    """
+def fit_gop_table(examples: Sequence[Example]) -> NDArray[np.float64]:
+    """Return (39, 2): a and b of a logistic curve from GOP to the share of full marks, b ≥ 0."""
     from scipy.optimize import least_squares
 
+    phones = np.concatenate([example.phones for example in examples])
+    gop = np.concatenate([example.gop for example in examples]).astype(np.float64)
     gop = np.maximum(gop, GOP_FLOOR_NATS)
-    shares = marks / 2.0
+    shares = np.concatenate([example.targets for example in examples]) / 2.0
     table = np.zeros((len(PHONES), 2))
     for phone in range(len(PHONES)):
         own = phones == phone

@@ -97,14 +97,23 @@ def judge_by_network(
     )
 
 
-def judge_by_gop(text: Text, recording: Recording, table: NDArray[np.float64]) -> Judged | None:
-    """Place a text by the native model and judge it there; None as above."""
-    spans = native_spans(recording.samples, pronunciations(text.phones, text.words))
+def hear_natively(
+    samples: NDArray[np.float32], phones: NDArray[np.int64], words: NDArray[np.int64]
+) -> tuple[Segments, Nativeness] | None:
+    """Place a text by the native model and say how native it is there; None as above."""
+    spans = native_spans(samples, pronunciations(phones, words))
     if spans is None:
         return None
-    rows = Segments.at(text.phones, spans, text.words)
-    native = nativeness(recording.samples, rows)
-    if native is None:
+    rows = Segments.at(phones, spans, words)
+    native = nativeness(samples, rows)
+    return None if native is None else (rows, native)
+
+
+def judge_by_gop(text: Text, recording: Recording, table: NDArray[np.float64]) -> Judged | None:
+    """Place a text by the native model and judge it there; None as above."""
+    heard = hear_natively(recording.samples, text.phones, text.words)
+    if heard is None:
         return None
+    rows, native = heard
     phones = phone_scores(text.phones, native.phones, table) / _TO_NETWORK
     return Judged(rows, phones, rows.word_means(phones), TextEvidence.native(native), native)

@@ -87,9 +87,8 @@ def make_mismatches(examples: Sequence[Example]) -> list[Mismatch]:
             made.append(_mismatch("cut_word", example, example.line.phones, absent=at, cut=cut))
     for _ in range(OTHER_TEXTS):
         example = drawn()
-        made.append(
-            _mismatch("other_text", example, list(_alike(example, examples, rng).line.phones))
-        )
+        other = _alike(example, examples, rng)
+        made.append(_mismatch("other_text", example, other.line.phones))
     return made
 
 
