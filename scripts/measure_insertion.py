@@ -32,7 +32,7 @@ from analysis.audio import Recording
 from analysis.reference import Reference
 from analysis.result import AnalysisResult
 from analysis.scoring import score
-from worker.pool import limit_threads
+from worker.pool import set_environment
 
 SEED: Final = 7
 LABELS: Final = ("labels.jsonl", "labels-phones.jsonl")
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=600)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    limit_threads()
+    set_environment()
     draw = random.Random(SEED)
     rows = [json.loads(line) for name in LABELS for line in (options.folder / name).open()]
     draw.shuffle(rows)

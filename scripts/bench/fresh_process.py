@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from worker.pool import limit_threads
+from worker.pool import set_environment
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,7 +19,7 @@ _KB_IN_MB: Final = 1024
 
 def in_fresh_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function of a module in a new process, with one thread for numeric libraries."""
-    limit_threads()
+    set_environment()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
         return process.submit(function, *args, **kwargs).result()

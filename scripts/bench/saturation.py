@@ -18,7 +18,7 @@ import psutil
 from scripts.bench import real_worker
 from scripts.bench.figure import Bound, Figure, interleaved
 from scripts.bench.lines import Line, join
-from worker.pool import limit_threads
+from worker.pool import set_environment
 
 PART: Final = "saturation"
 LINE_S: Final = 10.0
@@ -26,6 +26,9 @@ SHORT_S: Final = 2.0
 JOBS_PER_PROCESS: Final = 60
 UNTIMED: Final = 8
 TIMEOUT_S: Final = 300.0
+KERNEL_SIZE: Final = 48
+"""Rows of a matrix of which three fit into 32 KB, the first cache of a core."""
+KERNEL_REPEATS: Final = 400_000
 PACE_JOBS_PER_S: Final = 20
 """At which the I/O process's share of a core is told."""
 
@@ -57,6 +60,8 @@ def measure(runs: int, *, jobs_per_process: int = JOBS_PER_PROCESS) -> list[Figu
         bare = partial(_bare, lines["line"], jobs_per_process)
         fleet = partial(_worker, on, jobs_per_process)
         things: dict[str, Callable[[], Pace]] = {
+            "kernel, one": partial(_kernel, 1),
+            "kernel, all": partial(_kernel, cores),
             "bare, one": partial(bare, 1),
             "bare, all": partial(bare, cores),
             "worker, one": partial(fleet, "line", 1),
@@ -89,6 +94,12 @@ def measure(runs: int, *, jobs_per_process: int = JOBS_PER_PROCESS) -> list[Figu
             scaled,
         ),
         Figure.ratio(PART, f"bare, {cores} processes / 1", speed["bare, all"], speed["bare, one"]),
+        Figure.ratio(
+            PART,
+            f"arithmetic in the cores' own caches, {cores} processes / 1",
+            speed["kernel, all"],
+            speed["kernel, one"],
+        ),
         Figure.of(
             PART,
             f"I/O process at {PACE_JOBS_PER_S} jobs/s of {short}",
@@ -101,21 +112,43 @@ def measure(runs: int, *, jobs_per_process: int = JOBS_PER_PROCESS) -> list[Figu
 
 def _bare(line: Line, jobs: int, processes: int) -> Pace:
     """So many processes that score the line and do nothing else, all at once."""
-    limit_threads()
+    return Pace(sum(jobs / seconds for seconds in _at_once(processes, _score_all, line, jobs)))
+
+
+def _kernel(processes: int) -> Pace:
+    """The same with nothing but arithmetic: what the machine's cores give together at best."""
+    return Pace(sum(1 / seconds for seconds in _at_once(processes, _multiply)))
+
+
+def _at_once(processes: int, work: Callable[..., None], *arguments: Any) -> list[float]:
+    """Start processes that each do the work, from the same moment; return the seconds each took."""
+    set_environment()
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(processes + 1)
     answers: Any = context.Queue()
     started = [
-        context.Process(target=_score_all, args=(line, jobs, ready, answers))
-        for _ in range(processes)
+        context.Process(target=work, args=(*arguments, ready, answers)) for _ in range(processes)
     ]
     for one in started:
         one.start()
     ready.wait(TIMEOUT_S)
-    took = [answers.get(timeout=TIMEOUT_S) for _ in started]
+    took: list[float] = [answers.get(timeout=TIMEOUT_S) for _ in started]
     for one in started:
         one.join()
-    return Pace(sum(jobs / seconds for seconds in took))
+    return took
+
+
+def _multiply(ready: Any, answers: Any) -> None:
+    import numpy as np
+
+    left = np.random.default_rng(0).random((KERNEL_SIZE, KERNEL_SIZE), dtype=np.float32)
+    product = np.empty_like(left)
+    np.matmul(left, left, out=product)
+    ready.wait(TIMEOUT_S)
+    began = time.perf_counter()
+    for _ in range(KERNEL_REPEATS):
+        np.matmul(left, left, out=product)
+    answers.put(time.perf_counter() - began)
 
 
 def _score_all(line: Line, jobs: int, ready: Any, answers: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import signal
 import time
 from pathlib import Path
@@ -37,6 +38,12 @@ async def test_a_job_runs_in_a_process_of_its_own_which_is_kept(make_pool: MakeP
 async def test_a_request_of_many_megabytes_arrives_whole(make_pool: MakePool) -> None:
     pool = await make_pool()
     assert await pool.run(jobs.echo_size, bytes(LARGE_BYTES), LONG_S) == LARGE_BYTES
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own settings")
+async def test_the_memory_of_one_line_serves_the_next(make_pool: MakePool) -> None:
+    pool = await make_pool()
+    assert await pool.run(jobs.page_faults, None, LONG_S) < 100
 
 
 async def test_jobs_wait_in_line_for_the_only_process(make_pool: MakePool) -> None:
