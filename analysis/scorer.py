@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # A word that experts would give less than 7 of 10: "an accent that hinders".
 MISPRONOUNCED_BELOW: Final = 70.0
-PHONE_TO_PERCENT: Final = 50.0  # the experts' 0–2
+PHONE_TO_PERCENT: Final = 50.0  # the experts' 0–2, which the networks learn, to 0–100
 
 
 @dataclass(frozen=True, eq=False)

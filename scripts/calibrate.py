@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analysis.calibration import CALIBRATION_PATH, FEATURES, HEADS
 from analysis.phones import PHONES
 from analysis.refinement import REFINEMENT_PATH, refined_words
+from analysis.scorer import PHONE_TO_PERCENT
 from analysis.substitution import said_instead
 from scripts.train_scorer import ATTRIBUTION, DEFAULT_CACHE, DEFAULT_DATA, network_folder
 from scripts.training.agreement import AGES, Pairs, agreement, pearson
@@ -125,11 +126,8 @@ def main(
         **{scorer: _told(levels[scorer]) for scorer in levels},
         "network_by_age": {
             name: {
-                level: round(pearson(own.ours, own.theirs), 4)
-                for level, own in (
-                    (level, levels["network"][level].between(youngest, oldest))
-                    for level in ("phone", "word")
-                )
+                level: _in_their_range(own.between(youngest, oldest))
+                for level, own in levels["network"].items()
             }
             for name, youngest, oldest in AGES
         },
@@ -216,7 +214,7 @@ def _told_instead(
     marks = np.concatenate([np.concatenate(one.line.phone_scores) for one in heard])
     told = np.array(
         [
-            said_instead(evidence, PHONES[phone], 50.0 * float(score)) is not None
+            said_instead(evidence, PHONES[phone], PHONE_TO_PERCENT * float(score)) is not None
             for one, scores in zip(heard, refined, strict=True)
             for evidence, phone, score in zip(
                 one.evidence, one.by["network"].rows.phones, scores, strict=True
@@ -247,7 +245,9 @@ def _moved_words(
     rows = _rows_of(in_noise, heard)
     before = _words([heard[row] for row in rows], [refined[row] for row in rows])
     after = _words(in_noise, refined_in_noise)
-    return _shift(50.0 * np.concatenate(before), 50.0 * np.concatenate(after))
+    return _shift(
+        PHONE_TO_PERCENT * np.concatenate(before), PHONE_TO_PERCENT * np.concatenate(after)
+    )
 
 
 def _shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str, float]:
@@ -305,6 +305,16 @@ def _pairs(
         ]
         levels[name] = Pairs.of(rows)
     return levels
+
+
+def _in_their_range(pairs: Pairs) -> dict[str, float]:
+    """Return the agreement beside the spread of the marks, without which it cannot be read."""
+    return {
+        "n": len(pairs.ours),
+        "pcc": round(pearson(pairs.ours, pairs.theirs), 4),
+        "mse": round(float(np.mean((pairs.ours - pairs.theirs) ** 2)), 4),
+        "marks_deviation": round(float(pairs.theirs.std()), 4),
+    }
 
 
 def _told(levels: dict[str, Pairs]) -> dict[str, Any]:

@@ -22,27 +22,13 @@ from analysis.segments import (
 )
 from scripts.training.corpus import SPEEDS, Example
 from scripts.training.model import LINE_SCORES
+from scripts.training.recipe import Augmentation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FRAMES_A_BATCH: Final = 6000  # log-mel frames, padding included
 IGNORED: Final = -100
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far an example may be changed; zeros leave it as it is."""
-
-    variants: float = 0.5  # share of examples heard in another variant
-    warp: float = 0.08  # vocal tract length, largest relative change
-    masked_bands: int = 8
-    masked_frames: int = 10
-    masks: int = 2
-    # In this share of the examples, these shares of phones and words are asked for otherwise.
-    mistaken: float = 0.5
-    swapped_phones: float = 0.06
-    swapped_words: float = 0.08
 
 
 PLAIN: Final = Augmentation(0.0, 0.0, 0, 0, 0, 0.0)

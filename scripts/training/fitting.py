@@ -5,34 +5,20 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from scripts.training.batches import IGNORED, PLAIN, Augmentation, Batch, batches
+from scripts.training.batches import IGNORED, PLAIN, Batch, batches
 from scripts.training.corpus import Example
 from scripts.training.model import PhoneScorer
+from scripts.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a training run is made of."""
-
-    epochs: int
-    peak_rate: float = 3e-3
-    decay: float = 0.02
-    score_weight: float = 5.0
-    word_weight: float = 1.0
-    line_weight: float = 1.0
-    averaging: float = 0.995
-    dropout: float = 0.15
-    change: Augmentation = field(default_factory=Augmentation)
 
 
 def fit(examples: list[Example], recipe: Recipe, *, seed: int, say: str = "") -> PhoneScorer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from analysis.native_alignment import native_spans
 from analysis.nativeness import Nativeness, nativeness
 from analysis.network import Judgement, PhoneNetwork
 from analysis.presence import line_evidence, word_features
+from analysis.scorer import PHONE_TO_PERCENT
 from analysis.segments import Segments, path_seconds, pronunciations
 from analysis.trellis import best_path, log_evidence
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.audio import Recording
-
-# Scores of GOP are 0–100, those of the network and of everything after it 0–2.
-_TO_NETWORK: Final = 50.0
 
 
 class Text(Protocol):
@@ -115,5 +113,5 @@ def judge_by_gop(text: Text, recording: Recording, table: NDArray[np.float64]) -
     if heard is None:
         return None
     rows, native = heard
-    phones = phone_scores(text.phones, native.phones, table) / _TO_NETWORK
+    phones = phone_scores(text.phones, native.phones, table) / PHONE_TO_PERCENT
     return Judged(rows, phones, rows.word_means(phones), TextEvidence.native(native), native)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from analysis.scorer import PHONE_TO_PERCENT
 from analysis.segments import extras
 from scripts.training.corpus import UTTERANCE_LABELS, Example, Line
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 PSEUDO_LINE_WEIGHT: Final = 0.3
 _TO_NETWORK: Final = 5.0  # the experts' 0–10 to the phones' 0–2
-SCALE: Final = 50.0  # 0–100 to the same
 _PENALTY: Final = 3.0
 
 
@@ -34,7 +34,7 @@ def with_targets(examples: list[Example]) -> list[Example]:
     known = np.concatenate([np.array(example.line.word_scores) for example in judged])
     words = GradientBoostingRegressor(max_depth=3, n_estimators=100, random_state=0)
     words.fit(rows, known)
-    goals = line_goals(examples, [True] * len(examples)) / SCALE
+    goals = line_goals(examples, [True] * len(examples)) / PHONE_TO_PERCENT
     whole = []
     for example, goal in zip(examples, goals, strict=True):
         line = example.line
