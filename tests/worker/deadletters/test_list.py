@@ -20,7 +20,8 @@ def test_a_list_shows_code_stage_age_tries_and_whether_the_consumer_was_told(
     assert result.exit_code == 0
     heading, row = result.stdout.splitlines()
     assert heading.split() == ["AGE", "CODE", "STAGE", "TRIES", "TOLD", "JOB", "MESSAGE"]
-    assert row.split()[2:7] == ["not_found", "fetch", "5", "yes", "take-1"]
+    # The age is one word or two, and how many depends on the hour.
+    assert row.split()[-6:-1] == ["not_found", "fetch", "5", "yes", "take-1"]
     assert "1 shown, 1 read, of about 1" in result.stderr
 
 
