@@ -49,6 +49,7 @@ MIN_VOICED_FRAMES: Final = 10
 GAP_STEPS: Final = 1.8
 
 
+@on_one_core()
 def track_pitch(recording: Recording) -> PitchContour:
     """Track the fundamental frequency with Praat's autocorrelation method, in two passes.
 
@@ -78,23 +79,21 @@ def track_pitch(recording: Recording) -> PitchContour:
     sound = parselmouth.Sound(
         recording.samples.astype(np.float64), sampling_frequency=recording.sample_rate
     )
-    with on_one_core():
-        first = sound.to_pitch_ac(
-            time_step=FIRST_PASS_STEP_S,
-            pitch_floor=FIRST_PASS_FLOOR_HZ,
-            pitch_ceiling=FIRST_PASS_CEILING_HZ,
-        ).selected_array["frequency"]
+    first = sound.to_pitch_ac(
+        time_step=FIRST_PASS_STEP_S,
+        pitch_floor=FIRST_PASS_FLOOR_HZ,
+        pitch_ceiling=FIRST_PASS_CEILING_HZ,
+    ).selected_array["frequency"]
     voiced = first[first > 0]
     if not voiced.size:
         return nothing
     floor, ceiling = voice_range(voiced)
-    with on_one_core():
-        pitch = sound.to_pitch_ac(
-            time_step=STEP_S,
-            # A floor so low that its window is longer than the sound is refused by Praat.
-            pitch_floor=max(floor, PERIODS_IN_WINDOW / (recording.duration - STEP_S)),
-            pitch_ceiling=ceiling,
-        )
+    pitch = sound.to_pitch_ac(
+        time_step=STEP_S,
+        # A floor so low that its window is longer than the sound is refused by Praat.
+        pitch_floor=max(floor, PERIODS_IN_WINDOW / (recording.duration - STEP_S)),
+        pitch_ceiling=ceiling,
+    )
     hz = pitch.selected_array["frequency"].copy()
     hz[hz <= 0] = np.nan
     contour = PitchContour(times=np.asarray(pitch.xs(), dtype=np.float64), hz=hz, step_s=STEP_S)

@@ -40,8 +40,10 @@ def place(
     """
     first = [word.variants[0] for word in known]
     found = search(evidence, first)
-    if found is None or all(len(word.variants) == 1 for word in known):
-        return None if found is None else (first, found)
+    if found is None:
+        return None
+    if all(len(word.variants) == 1 for word in known):
+        return first, found
     margin = round(_MARGIN_S / frame_s)
     chosen = _best_variants(search, evidence, known, found.spans, margin)
     again = search(evidence, chosen)

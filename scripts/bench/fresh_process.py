@@ -18,7 +18,7 @@ _KB_IN_MB: Final = 1024
 
 
 def in_fresh_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function of a module in a new process, with one thread for numeric libraries."""
+    """Call a function of a module in a new process, set up as analysis processes are."""
     set_environment()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:

@@ -57,11 +57,12 @@ def measure(runs: int, *, jobs_per_process: int = JOBS_PER_PROCESS) -> list[Figu
     lines = {"line": join(LINE_S), "short": join(SHORT_S)}
     paces: dict[str, list[Pace]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch, real_worker.stand(Path(scratch), lines) as on:
-        bare = partial(_bare, lines["line"], jobs_per_process)
+        kernel = partial(_at_once, KERNEL_REPEATS, _multiplying)
+        bare = partial(_at_once, jobs_per_process, partial(_scoring, lines["line"]))
         fleet = partial(_worker, on, jobs_per_process)
         things: dict[str, Callable[[], Pace]] = {
-            "kernel, one": partial(_kernel, 1),
-            "kernel, all": partial(_kernel, cores),
+            "kernel, one": partial(kernel, 1),
+            "kernel, all": partial(kernel, cores),
             "bare, one": partial(bare, 1),
             "bare, all": partial(bare, cores),
             "worker, one": partial(fleet, "line", 1),
@@ -110,65 +111,58 @@ def measure(runs: int, *, jobs_per_process: int = JOBS_PER_PROCESS) -> list[Figu
     ]
 
 
-def _bare(line: Line, jobs: int, processes: int) -> Pace:
-    """So many processes that score the line and do nothing else, all at once."""
-    return Pace(sum(jobs / seconds for seconds in _at_once(processes, _score_all, line, jobs)))
-
-
-def _kernel(processes: int) -> Pace:
-    """The same with nothing but arithmetic: what the machine's cores give together at best."""
-    return Pace(sum(1 / seconds for seconds in _at_once(processes, _multiply)))
-
-
-def _at_once(processes: int, work: Callable[..., None], *arguments: Any) -> list[float]:
-    """Start processes that each do the work, from the same moment; return the seconds each took."""
+def _at_once(repeats: int, prepare: Callable[[], Callable[[], object]], processes: int) -> Pace:
+    """So many processes that repeat what `prepare` returns and do nothing else, all at once."""
     set_environment()
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(processes + 1)
     answers: Any = context.Queue()
     started = [
-        context.Process(target=work, args=(*arguments, ready, answers)) for _ in range(processes)
+        context.Process(target=_repeat, args=(repeats, prepare, ready, answers))
+        for _ in range(processes)
     ]
     for one in started:
         one.start()
     ready.wait(TIMEOUT_S)
-    took: list[float] = [answers.get(timeout=TIMEOUT_S) for _ in started]
+    took = [answers.get(timeout=TIMEOUT_S) for _ in started]
     for one in started:
         one.join()
-    return took
+    return Pace(sum(repeats / seconds for seconds in took))
 
 
-def _multiply(ready: Any, answers: Any) -> None:
-    import numpy as np
-
-    left = np.random.default_rng(0).random((KERNEL_SIZE, KERNEL_SIZE), dtype=np.float32)
-    product = np.empty_like(left)
-    np.matmul(left, left, out=product)
+def _repeat(
+    repeats: int, prepare: Callable[[], Callable[[], object]], ready: Any, answers: Any
+) -> None:
+    work = prepare()
+    for _ in range(UNTIMED):
+        work()
     ready.wait(TIMEOUT_S)
     began = time.perf_counter()
-    for _ in range(KERNEL_REPEATS):
-        np.matmul(left, left, out=product)
+    for _ in range(repeats):
+        work()
     answers.put(time.perf_counter() - began)
 
 
-def _score_all(line: Line, jobs: int, ready: Any, answers: Any) -> None:
+def _multiplying() -> Callable[[], object]:
+    """Nothing but arithmetic: what the machine's cores give together at best."""
+    import numpy as np
+
+    left = np.random.default_rng(0).random((KERNEL_SIZE, KERNEL_SIZE), dtype=np.float32)
+    return partial(np.matmul, left, left, out=np.empty_like(left))
+
+
+def _scoring(line: Line) -> Callable[[], object]:
     import analysis
     from analysis.scoring import warm_up
 
     warm_up()
 
-    def score() -> None:
+    def score() -> str:
         recording = analysis.Recording.from_bytes(line.audio)
         reference = analysis.Reference.from_textgrid(line.textgrid, pitch=line.pitch)
-        analysis.score(recording, reference).model_dump_json()
+        return analysis.score(recording, reference).model_dump_json()
 
-    for _ in range(UNTIMED):
-        score()
-    ready.wait(TIMEOUT_S)
-    began = time.perf_counter()
-    for _ in range(jobs):
-        score()
-    answers.put(time.perf_counter() - began)
+    return score
 
 
 def _worker(on: real_worker.Stand, jobs_per_process: int, line: str, processes: int) -> Pace:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 FRAMES_A_BATCH: Final = 6000  # log-mel frames, padding included
 IGNORED: Final = -100
 
-
 PLAIN: Final = Augmentation(0.0, 0.0, 0, 0, 0, 0.0)
 # What nobody said is easily told from what was said badly: it counts half.
 SWAPPED_WEIGHT: Final = 0.5

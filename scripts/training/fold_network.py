@@ -35,8 +35,7 @@ class FoldNetwork:
 
     def train(self, examples: list[Example], recipe: Recipe, *, seed: int) -> None:
         """Train it on the speakers of the other folds, and keep it."""
-        folds = fold_of(example.line.speaker for example in examples)
-        others = [example for example in examples if folds[example.line.speaker] != self.fold]
+        _, others = self._split(examples)
         trained = fit(with_targets(others), recipe, seed=seed, say=f"fold {self.fold}")
         export([trained], self.folder, {"version": f"fold {self.fold}"})
         torch.save(trained.state_dict(), self._weights)
@@ -55,29 +54,31 @@ class FoldNetwork:
 
     def report(self, examples: list[Example]) -> dict[str, Any]:
         """Test it on the fold's own speakers, whose lines it places itself."""
+        own, _ = self._split(examples)
+        listener, priors = PhoneNetwork(self.folder), log_priors(examples)
+        placed = [_placed(example, listener, priors) for example in own]
+        return {"fold": self.fold, **_agreement(placed, predict(self.load(), placed))}
+
+    def _split(self, examples: list[Example]) -> tuple[list[Example], list[Example]]:
+        """Return the examples of the fold's own speakers, and those of all others."""
         folds = fold_of(example.line.speaker for example in examples)
-        priors = log_priors(examples)
-        listener = PhoneNetwork(self.folder)
-        own = []
+        own: list[Example] = []
+        others: list[Example] = []
         for example in examples:
-            if folds[example.line.speaker] == self.fold:
-                spans = _spans(example, listener, priors)
-                own.append(example if spans is None else replace(example, spans=spans))
-        return {"fold": self.fold, **_agreement(own, predict(self.load(), own))}
+            (own if folds[example.line.speaker] == self.fold else others).append(example)
+        return own, others
 
     @property
     def _weights(self) -> Path:
         return self.folder / "weights.pt"
 
 
-def _spans(
-    example: Example, network: PhoneNetwork, priors: NDArray[np.float64]
-) -> NDArray[np.float32] | None:
-    """Return where a network places a line; None when there is less sound than text."""
+def _placed(example: Example, network: PhoneNetwork, priors: NDArray[np.float64]) -> Example:
+    """Return a line where a network places it; as it was when there is less sound than text."""
     heard = network.listen(example.mels[0].astype(np.float32))
     text = pronunciations(example.phones, example.words)
     path = best_path(log_evidence(heard.posteriors, priors), text)
-    return None if path is None else path_seconds(path.spans)
+    return example if path is None else replace(example, spans=path_seconds(path.spans))
 
 
 def _agreement(examples: list[Example], predictions: list[Prediction]) -> dict[str, Any]:
