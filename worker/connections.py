@@ -1,29 +1,38 @@
-"""Connections to consumers: dialled at a checked address, kept by host name, closed for certain.
+"""Connections to consumers: dialled at a checked address, kept by host name, and not too many.
 
 Kept by name and never by address: a URL rewritten to its checked IP address would share one TLS
 connection among all names on that address, and only the first name's certificate would ever be
 looked at. So a connection belongs to the name in the URL, and the checked address is dialled
-underneath, in the network backend.
+underneath: names are resolved by the guard alone, and no socket is made for an address to which it
+objects.
 
-httpcore's own pool is not used, because a request that is cancelled while its connection opens
-leaves that connection in the pool for good (httpcore 1.0.9, issue 1093), and here every time-out is
-a cancellation. A connection has one owner at a time; whoever fails with it closes it.
+aiohttp bounds the connections that are in use and not those that are idle, and closes idle ones
+all together. So there is a session for each origin, and the one that was used least recently is
+closed when too many connections may be open.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import socket
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
-import httpcore
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from worker.netguard import NetGuard
 
+if TYPE_CHECKING:
+    import ssl
+
 CONNECT_TIMEOUT_S: Final = 4.0
-"""One address of a host; within the time of the whole exchange."""
+"""All addresses of a host, and TLS; within the time of the whole exchange."""
+
+NEXT_ADDRESS_S: Final = 0.25
+"""The next address is tried beside one that has not answered for so long (RFC 8305, section 5)."""
 
 MAX_ADDRESSES: Final = 3
 """Addresses of a host that are tried, so that a dead one of two zones costs no delivery."""
@@ -32,152 +41,150 @@ KEEPALIVE_S: Final = 30.0
 """Idle connections are closed after this: below the 60 s and more of load balancers, which would
 otherwise close them under a request."""
 
+FORGOTTEN_S: Final = 2 * KEEPALIVE_S
+"""aiohttp looks for idle connections to close as often as it closes them: then none is open."""
 
-class PinnedBackend(httpcore.AsyncNetworkBackend):
-    """Dials one connection, at an address that the guard resolved and checked, and at no other."""
+
+class CheckedResolver(AbstractResolver):
+    """Gives the addresses that the guard resolved and checked, and no others."""
 
     def __init__(self, guard: NetGuard) -> None:
         self._guard = guard
-        self._dialler = httpcore.AnyIOBackend()
-        self._stream: httpcore.AsyncNetworkStream | None = None
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Resolve, check and connect; the guard's refusal passes through."""
-        addresses = await self._guard.addresses(host, port)
-        limit_s = CONNECT_TIMEOUT_S if timeout is None else min(timeout, CONNECT_TIMEOUT_S)
-        failure: Exception | None = None
-        for address in addresses[:MAX_ADDRESSES]:
-            try:
-                self._stream = await self._dialler.connect_tcp(
-                    str(address),
-                    port,
-                    timeout=limit_s,
-                    local_address=local_address,
-                    socket_options=socket_options,
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-            else:
-                return self._stream
-        raise failure or httpcore.ConnectError("no address")
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Resolve and check; the guard's refusal passes through."""
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address),
+                port=port,
+                family=socket.AF_INET6 if address.version == 6 else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in (await self._guard.addresses(host, port))[:MAX_ADDRESSES]
+        ]
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait; part of httpcore's interface."""
-        await asyncio.sleep(seconds)
-
-    async def aclose(self) -> None:
-        """Close what was dialled, also where TLS was cut off and httpcore has forgotten it."""
-        if self._stream is not None:
-            await self._stream.aclose()
+    async def close(self) -> None:
+        """Nothing is held."""
 
 
-class Connection:
-    """One connection to one origin, with one request on it at a time: HTTP/1.1, no retries."""
+class Dialling:
+    """Whether a connection was made for a request, as its trace tells (`trace_request_ctx`)."""
 
-    def __init__(
-        self, origin: httpcore.Origin, guard: NetGuard, ssl_context: ssl.SSLContext
-    ) -> None:
-        self.origin = origin
-        self.is_new = True
-        self._backend = PinnedBackend(guard)
-        self._http = httpcore.AsyncHTTPConnection(
-            origin,
-            ssl_context=ssl_context,
-            keepalive_expiry=KEEPALIVE_S,
-            http1=True,
-            http2=False,  # one stalled HTTP/2 connection would stall all events to its host
-            retries=0,
-            network_backend=self._backend,
+    __slots__ = ("is_new",)
+
+    def __init__(self) -> None:
+        self.is_new = False
+
+
+class Session:
+    """The connections to one origin: HTTP/1.1, one request at a time on each."""
+
+    def __init__(self, guard: NetGuard, ssl_context: ssl.SSLContext) -> None:
+        def checked_socket(info: Any) -> socket.socket:
+            # An address in the URL itself is not resolved, and so was not checked before.
+            family, kind, protocol, _, place = info
+            guard.check(place[0])
+            return socket.socket(family, kind, protocol)
+
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_start.append(_note_dialling)
+        self.http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=CheckedResolver(guard),
+                use_dns_cache=False,
+                socket_factory=checked_socket,
+                happy_eyeballs_delay=NEXT_ADDRESS_S,
+                ssl=ssl_context,
+                keepalive_timeout=KEEPALIVE_S,
+                limit=0,  # whoever sends bounds them
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # a small answer cannot become a large one
+            trust_env=False,  # a proxy would dial what the guard has not seen
+            trace_configs=[tracing],
         )
+        self.in_use = 0
+        self._most = 0
+        self._left_at_s = 0.0
 
     @property
-    def is_reusable(self) -> bool:
-        """Whether another request may be sent: idle, not too old, and not closed over there."""
-        return self._http.is_idle() and not self._http.is_closed() and not self._http.has_expired()
+    def idle(self) -> int:
+        """Connections that may be open and wait for a request."""
+        return self._most - self.in_use
 
-    async def send(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request, connecting first if need be; the answer's body is streamed."""
-        answer = await self._http.handle_async_request(request)
-        self.is_new = False
-        return answer
+    def enter(self) -> None:
+        """Count a request that begins."""
+        if not self.in_use and _now_s() - self._left_at_s > FORGOTTEN_S:
+            self._most = 0
+        self.in_use += 1
+        self._most = max(self._most, self.in_use)
 
-    async def aclose(self) -> None:
-        """Close it, whatever state it is in."""
-        try:
-            await self._http.aclose()
-        finally:
-            await self._backend.aclose()
+    def leave(self) -> None:
+        """Count a request that has ended."""
+        self.in_use -= 1
+        self._left_at_s = _now_s()
 
 
 class Connections:
-    """The idle connections, newest first for each origin.
+    """The sessions with all consumers, least recently used first.
 
     Parameters
     ----------
     max_idle
-        Over all origins; beyond it the one that has been idle for longest is closed.
+        Connections that may wait for a request, over all origins.
     """
 
     def __init__(self, guard: NetGuard, ssl_context: ssl.SSLContext, *, max_idle: int) -> None:
         self._guard = guard
         self._ssl_context = ssl_context
         self._max_idle = max_idle
-        self._idle: OrderedDict[Connection, None] = OrderedDict()
-        self._by_origin: dict[tuple[bytes, bytes, int], list[Connection]] = {}
+        self._idle = 0
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
 
-    @property
-    def idle_count(self) -> int:
-        """Connections that wait for a request."""
-        return len(self._idle)
-
-    async def take(self, origin: httpcore.Origin) -> Connection:
-        """A connection that is the caller's alone until it is given back or closed."""
-        kept = self._by_origin.get(_key(origin), [])
-        while kept:
-            connection = kept[-1]
-            self._forget(connection)
-            if connection.is_reusable:
-                return connection
-            await connection.aclose()
-        return self.new(origin)
-
-    def new(self, origin: httpcore.Origin) -> Connection:
-        """A connection that is not open yet."""
-        return Connection(origin, self._guard, self._ssl_context)
-
-    async def give_back(self, connection: Connection) -> None:
-        """Keep a connection for another request, if it is good for one; close it otherwise."""
-        if not connection.is_reusable:
-            await connection.aclose()
-            return
-        self._idle[connection] = None
-        self._by_origin.setdefault(_key(connection.origin), []).append(connection)
-        while len(self._idle) > self._max_idle:
-            oldest = next(iter(self._idle))
-            self._forget(oldest)
-            await oldest.aclose()
+    @asynccontextmanager
+    async def to(self, origin: str) -> AsyncIterator[aiohttp.ClientSession]:
+        """Use the session with an origin, for one request."""
+        session = self._sessions.get(origin)
+        if session is None:
+            session = self._sessions[origin] = Session(self._guard, self._ssl_context)
+        self._sessions.move_to_end(origin)
+        self._idle -= session.idle
+        session.enter()
+        self._idle += session.idle
+        try:
+            yield session.http
+        finally:
+            session.leave()
+            self._idle += 1
+            if self._idle > self._max_idle:
+                await self._close_some()
 
     async def aclose(self) -> None:
-        """Close every idle connection."""
-        while self._idle:
-            connection = next(iter(self._idle))
-            self._forget(connection)
-            await connection.aclose()
+        """Close every session."""
+        while self._sessions:
+            _, session = self._sessions.popitem()
+            await session.http.close()
+        self._idle = 0
 
-    def _forget(self, connection: Connection) -> None:
-        del self._idle[connection]
-        key = _key(connection.origin)
-        self._by_origin[key].remove(connection)
-        if not self._by_origin[key]:
-            del self._by_origin[key]
+    async def _close_some(self) -> None:
+        for origin, session in list(self._sessions.items()):
+            if session.in_use or self._sessions.get(origin) is not session:
+                continue
+            self._idle -= session.idle
+            del self._sessions[origin]
+            await session.http.close()
+            if self._idle <= self._max_idle:
+                return
 
 
-def _key(origin: httpcore.Origin) -> tuple[bytes, bytes, int]:
-    return origin.scheme, origin.host, origin.port
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _note_dialling(_: aiohttp.ClientSession, context: Any, __: object) -> None:
+    context.trace_request_ctx.is_new = True

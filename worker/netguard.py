@@ -25,6 +25,7 @@ from ipaddress import (
 from typing import Final
 
 import httpx
+import yarl
 
 from worker.contract import MAX_URL_CHARS
 from worker.failures import ErrorCode, JobFailure
@@ -141,7 +142,8 @@ _LOOKS_NUMERIC: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 class Target:
     """A webhook URL whose form is fine: what is dialled, and what the request asks for."""
 
-    url: httpx.URL
+    url: yarl.URL
+    """As the HTTP client takes it, to be sent as it stands."""
     host: str
     port: int
 
@@ -238,7 +240,7 @@ class NetGuard:
             raise _refused(f"its port is {port}; 80, 443 and 1024–65535 may be used")
         if self._hosts and not any(_matches(host, allowed) for allowed in self._hosts):
             raise _refused(f"its host {host!r} is not among WORKER_WEBHOOK_ALLOWED_HOSTS")
-        return Target(parsed, host, port)
+        return Target(_handed_on(parsed, host, port), host, port)
 
     async def addresses(self, host: str, port: int) -> tuple[Address, ...]:
         """Resolve a host, once, and check every answer.
@@ -270,16 +272,24 @@ class NetGuard:
             raise JobFailure(
                 ErrorCode.WEBHOOK_UNAVAILABLE, f"The webhook's host {host!r} has no address."
             )
-        addresses = []
-        for text in found:
-            try:
-                address = ip_address(text)
-            except ValueError:
-                raise _refused(f"its host {host!r} resolves to something unreadable") from None
-            if objection := self.objection(address):
-                raise _refused(f"its host {host!r} leads to {objection}")
-            addresses.append(address)
-        return tuple(addresses)
+        return tuple(self.check(text, host) for text in found)
+
+    def check(self, text: str, host: str | None = None) -> Address:
+        """Read an address, of a host if it is not one itself.
+
+        Raises
+        ------
+        JobFailure
+            `url_refused` if it is shut.
+        """
+        named = text if host is None else host
+        try:
+            address = ip_address(text)
+        except ValueError:
+            raise _refused(f"its host {named!r} resolves to something unreadable") from None
+        if objection := self.objection(address):
+            raise _refused(f"its host {named!r} leads to {objection}")
+        return address
 
     def objection(self, address: Address) -> str | None:
         """Why nothing may be sent to an address, or None.
@@ -335,6 +345,19 @@ def _check_host(host: str) -> None:
         raise _refused(f"its host {host[:60]!r} is a number and no address in dotted-quad form")
     if not all(_LABEL.fullmatch(label) for label in labels):
         raise _refused(f"its host {host[:60]!r} is no host name")
+
+
+def _handed_on(url: httpx.URL, host: str, port: int) -> yarl.URL:
+    """The same URL for the HTTP client, whose parser must read the same host in it."""
+    text = b"%s://%s%s" % (url.raw_scheme, url.netloc, url.raw_path)
+    try:
+        found = yarl.URL(text.decode("ascii"), encoded=True)
+        is_same = ((found.raw_host or "").lower(), found.port) == (host, port)
+    except ValueError:
+        is_same = False
+    if not is_same:
+        raise _refused("its host or port cannot be read")
+    return found
 
 
 def _ascii_host(entry: str) -> str:

@@ -1,26 +1,22 @@
-"""One HTTP exchange with a consumer, bounded in time and size; what came of it, in words.
-
-Spoken with httpcore, the engine of httpx, and without httpx's client: cookies, redirects, proxies
-and unpacking are then not switched off but absent.
-"""
+"""One HTTP exchange with a consumer, bounded in time and size; what came of it, in words."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Final, Self
 
+import aiohttp
 import certifi
-import httpcore
 
 from worker import __version__
-from worker.connections import Connection, Connections
+from worker.connections import Connections, Dialling
 from worker.netguard import NetGuard, Target
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -31,19 +27,19 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 
 USER_AGENT: Final = f"analysis-worker/{__version__}"
 
-_HEADERS: Final[Mapping[bytes | str, bytes | str]] = {
-    "user-agent": USER_AGENT,
-    "content-type": "application/json",
-    "accept": "*/*",
-    # An answer is never unpacked, so a small one cannot become a large one.
-    "accept-encoding": "identity",
+_HEADERS: Final = {
+    "User-Agent": USER_AGENT,
+    "Content-Type": "application/json",
+    "Accept": "*/*",
+    # An answer is never unpacked either, so a small one cannot become a large one.
+    "Accept-Encoding": "identity",
 }
 
-_ERRORS: Final = (
-    httpcore.TimeoutException,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    OSError,
+
+_NO_ANSWER: Final = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientResponseError,
+    aiohttp.ClientPayloadError,
 )
 
 
@@ -121,53 +117,55 @@ class Exchanger:
             The guard refused the addresses (`url_refused`), or there are none.
         """
         limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
-        url = target.url
-        sent: dict[bytes | str, bytes | str] = {"host": url.netloc.decode("ascii"), **_HEADERS}
-        sent.update(headers)
-        sent["content-length"] = str(len(body))
-        request = httpcore.Request(
-            "POST",
-            httpcore.URL(
-                scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-            ),
-            headers=sent,
-            content=body,
-        )
         try:
-            async with asyncio.timeout(limit_s):
-                return await self._exchange(request)
-        except TimeoutError:
-            raise ExchangeError(f"it did not answer within {limit_s:g} s") from None
-        except _ERRORS as error:
+            async with (
+                asyncio.timeout(limit_s) as limit,
+                self.connections.to(target.origin) as session,
+            ):
+                return await _exchange(session, target, body, {**_HEADERS, **headers})
+        except TimeoutError as error:
+            if limit.expired():
+                raise ExchangeError(f"it did not answer within {limit_s:g} s") from None
+            raise ExchangeError(_reason(error)) from None
+        except (aiohttp.ClientError, OSError) as error:
             raise ExchangeError(_reason(error)) from None
 
-    async def _exchange(self, request: httpcore.Request) -> Answer:
-        connection = await self.connections.take(request.url.origin)
-        try:
-            return await self._on(connection, request)
-        except (httpcore.NetworkError, httpcore.RemoteProtocolError):
-            if connection.is_new:
-                raise
-        # A kept connection may be closed over there at the moment of sending. That says nothing
-        # of the consumer, and a repeat does no harm, for it has the same id.
-        return await self._on(self.connections.new(request.url.origin), request)
 
-    async def _on(self, connection: Connection, request: httpcore.Request) -> Answer:
+async def _exchange(
+    session: aiohttp.ClientSession, target: Target, body: bytes, headers: Mapping[str, str]
+) -> Answer:
+    while True:
+        dialling = Dialling()
         try:
-            answer = await connection.send(request)
-            size = 0
-            # An answer that is cut off or never ends is no answer: the consumer may have failed
-            # after its status line.
-            async for part in answer.aiter_stream():
-                size += len(part)
-                if size >= MAX_ANSWER_BYTES:
-                    break
-            await answer.aclose()
-        except BaseException:
-            await connection.aclose()
-            raise
-        await self.connections.give_back(connection)
-        return Answer(answer.status, retry_after_s(_header(answer, b"retry-after")))
+            async with session.post(
+                target.url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=dialling,
+            ) as answer:
+                await _read(answer)
+                return Answer(answer.status, retry_after_s(answer.headers.get("Retry-After")))
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # A kept connection may be closed over there at the moment of sending. That says
+            # nothing of the consumer, and a repeat does no harm, for it has the same id. Each
+            # repeat has one kept connection less to fail with.
+            if dialling.is_new:
+                raise
+
+
+async def _read(answer: aiohttp.ClientResponse) -> None:
+    """Read an answer to its end, but no more of it than may be.
+
+    One that is cut off or never ends is no answer: the consumer may have failed after its status
+    line.
+    """
+    size = 0
+    while part := await answer.content.readany():
+        size += len(part)
+        if size >= MAX_ANSWER_BYTES:
+            answer.close()
+            return
 
 
 @functools.cache  # reading some hundred certificates takes a tenth of a second
@@ -176,6 +174,7 @@ def default_ssl_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
@@ -204,17 +203,9 @@ def retry_after_s(header: str | None, now: datetime | None = None) -> float | No
     return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _header(answer: httpcore.Response, name: bytes) -> str | None:
-    for given, value in answer.headers:
-        if given.lower() == name:
-            return value.decode("latin-1")
-    return None
-
-
 def _reason(error: BaseException) -> str:
     """A transport error in words, without addresses: the message may reach the job's owner."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate was refused ({cause.verify_message})"
         if isinstance(cause, ssl.SSLError):
@@ -223,11 +214,19 @@ def _reason(error: BaseException) -> str:
             return "it refused the connection"
         if isinstance(cause, ConnectionResetError):
             return "it reset the connection"
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpcore.ConnectTimeout):
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "it did not take the connection in time"
-    if isinstance(error, httpcore.ConnectError):
+    if isinstance(error, aiohttp.ClientConnectorError):
         return "it could not be connected to"
-    if isinstance(error, httpcore.RemoteProtocolError):
+    if isinstance(error, _NO_ANSWER):
         return "it closed the connection or answered with something that is no HTTP"
     return f"the connection failed ({type(error).__name__})"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What lies behind an error, without aiohttp's own, which only look like those of TLS."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if not isinstance(cause, aiohttp.ClientError):
+            yield cause
+        cause = cause.__cause__ or cause.__context__

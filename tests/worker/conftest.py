@@ -45,6 +45,7 @@ class Consumer:
     most_at_once: int = 0
     port: int = 0
     scheme: str = "http"
+    server: web.Server | None = None
 
     @property
     def url(self) -> str:
@@ -55,6 +56,11 @@ class Consumer:
     def origin(self) -> str:
         """Its address as the worker names it."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open, used or not."""
+        return len(self.server.connections) if self.server else 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Note a request and answer it."""
@@ -105,6 +111,7 @@ async def open_consumer() -> AsyncIterator[OpenConsumer]:
             site = web.TCPSite(runner, "127.0.0.1", 0, **site_options)
             await site.start()
             consumer.port = runner.addresses[0][1]
+            consumer.server = runner.server
             if site_options.get("ssl_context"):
                 consumer.scheme = "https"
             return consumer

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.worker.waiting import until
 from worker.contract import Addressee, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
 from worker.webhook import WebhookSender
@@ -177,7 +178,7 @@ async def test_a_consumer_that_closes_after_each_answer_is_served(
     for number in range(3):
         await sender.deliver(consumer.url, event(number))
     assert len({got.peer_port for got in consumer.received}) == 3
-    assert sender._exchanger.connections.idle_count == 0
+    await until(lambda: consumer.open_connections == 0)
 
 
 async def test_no_more_connections_stay_open_than_were_asked_for(
@@ -187,7 +188,8 @@ async def test_no_more_connections_stay_open_than_were_asked_for(
     consumers = [await open_consumer() for _ in range(6)]
     for consumer in consumers:
         await sender.deliver(consumer.url, EVENT)
-    assert sender._exchanger.connections.idle_count == 4, "two for each place"
+    # Two for each place, and those that were used last.
+    await until(lambda: [c.open_connections for c in consumers] == [0, 0, 1, 1, 1, 1])
 
 
 # Every number of steps of the event loop at which a delivery can be cut off, and more than enough.
@@ -217,7 +219,5 @@ async def test_a_delivery_cut_off_at_any_moment_leaves_no_connection_behind(
             await asyncio.sleep(0)
         delivery.cancel()
         await asyncio.gather(delivery, return_exceptions=True)
-    async with asyncio.timeout(10):
-        while open_sockets > sender._exchanger.connections.idle_count:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: open_sockets <= 1)  # one delivery at a time leaves one to be used again
     assert sender._bulkhead.in_flight == 0

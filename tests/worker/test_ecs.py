@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from tests.worker.waiting import until
 from worker.ecs import (
     BREAK_S,
     EXPIRES_MIN,
@@ -106,12 +107,6 @@ async def protection(
     await made.start()
     yield made
     await made.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  the other side is a server, not an event
-            await asyncio.sleep(0.002)
 
 
 async def settled(clock: SetClock) -> None:

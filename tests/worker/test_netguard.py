@@ -444,4 +444,4 @@ def test_no_text_makes_the_guard_raise_anything_but_its_refusal(text: str, start
         assert failure.code is ErrorCode.URL_REFUSED  # noqa: PT017  it may also not be raised
     else:
         assert target.url.scheme == "https"
-        assert target.host == target.url.raw_host.decode()
+        assert target.host == target.url.raw_host

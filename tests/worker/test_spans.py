@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+import yarl
 from botocore.exceptions import ClientError
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -82,7 +82,7 @@ def test_a_key_is_shown_without_what_looks_like_a_query(exporter: InMemorySpanEx
 def test_of_a_webhook_only_scheme_host_and_port_are_shown(
     exporter: InMemorySpanExporter, url: str, host: str, port: int, shown: str
 ) -> None:
-    with spans.posting(Target(httpx.URL(url), host, port), resends=0):
+    with spans.posting(Target(yarl.URL(url), host, port), resends=0):
         pass
     assert attributes(exporter) == {
         "http.request.method": "POST",

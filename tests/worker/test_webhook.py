@@ -96,6 +96,33 @@ async def test_the_headers_say_what_is_sent_and_by_whom(
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("end", "path"),
+    [
+        ("/a%2Fb/c%20d/%E2%80%93/;p=1?q=a+b%26c&q=%2e&=", None),
+        ("/{braces}/a|b?x=[1]", "/%7Bbraces%7D/a|b?x=[1]"),
+        ("/../a/./b//c/", "/a/b//c/"),
+        ("?only=query", "/?only=query"),
+        ("#fragment", "/"),
+        ("/안녕?ü=1", "/%EC%95%88%EB%85%95?%C3%BC=1"),
+    ],
+)
+async def test_a_path_is_asked_for_as_the_url_has_it(
+    end: str, path: str | None, open_raw_consumer: Any, open_sender: OpenSender
+) -> None:
+    lines: list[bytes] = []
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        lines.append(head.partition(b"\r\n")[0])
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
+
+    url = (await open_raw_consumer(answers)).removesuffix("/hook")
+    await (await open_sender()).deliver(url + end, EVENT)
+    assert lines == [f"POST {path or end} HTTP/1.1".encode()]
+
+
 async def test_each_attempt_has_the_same_id_and_its_own_time(
     open_consumer: Any, open_sender: OpenSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:

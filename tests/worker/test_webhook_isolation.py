@@ -13,6 +13,7 @@ from aiohttp import web
 
 import worker.breaker
 import worker.webhook
+from tests.worker.waiting import until
 from worker.contract import Addressee, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
 from worker.webhook import WebhookSender
@@ -40,12 +41,6 @@ async def outcome(sender: WebhookSender, url: str, number: int) -> str:
     except JobFailure as failure:
         return "later" if failure.code is ErrorCode.WEBHOOK_UNAVAILABLE else failure.code
     return "taken"
-
-
-async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110  the condition is another's state
-            await asyncio.sleep(0.005)
 
 
 async def test_one_of_three_hangs_and_the_other_two_lose_no_throughput(
