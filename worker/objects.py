@@ -1,12 +1,13 @@
-"""S3 objects by one request that the SDK signs and sends: half the cost of its own GetObject.
+"""S3 objects by one request that the SDK only sends: a fifth of the cost of its own GetObject.
 
 The SDK reads the first object of a bucket, and shows by that where the bucket is asked for. From
-then on its signer signs with its credentials, and its client's own HTTP session sends, with its
-proxies, CA bundle and time-outs. Left out are its events, its endpoint rules for each object, its
-retries, how it reads an answer, and its checksum of the body: on its way TLS guards that over
-https, and over http only TCP does. So an object is asked for once, and two answers are understood:
-here it is, and it is unchanged. After any other, or none, the SDK is asked as if nothing had been
-before, and what it says counts: it retries, follows a bucket into its region, and names the error.
+then on requests are signed here with its credentials (worker/sigv4.py), and its client's own HTTP
+session sends them, with its proxies, CA bundle and time-outs. Left out are its events, its endpoint
+rules for each object, its retries, how it reads an answer, and its checksum of the body: on its way
+TLS guards that over https, and over http only TCP does. So an object is asked for once, and two
+answers are understood: here it is, and it is unchanged. After any other, or none, the SDK is asked
+as if nothing had been before, and what it says counts: it retries, follows a bucket into its
+region, and names the error.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -23,11 +26,12 @@ from typing import TYPE_CHECKING, Any, Final
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.response import StreamingBody
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.utils import percent_encode
+from yarl import URL
 
+from worker import sigv4
 from worker.logs import get_logger
 
 if TYPE_CHECKING:
@@ -76,6 +80,16 @@ class Bucket:
     region: str
     left_until: float = 0.0
     """Until when the SDK alone is asked, by the monotonic clock."""
+
+    @cached_property
+    def host(self) -> str:
+        """The Host header: without the scheme's own port."""
+        return URL(self.url, encoded=True).host_port_subcomponent or ""
+
+    @cached_property
+    def path(self) -> str:
+        """What of the path stands before a key."""
+        return URL(self.url, encoded=True).raw_path
 
 
 class SignedObjects:
@@ -149,12 +163,19 @@ class SignedObjects:
         if credentials is None:
             raise NoCredentialsError
         keys = await credentials.get_frozen_credentials()
-        headers = self._headers | ({"If-None-Match": etag} if etag else {})
-        url = bucket.url + percent_encode(key, safe=SAFE_IN_KEY)
-        request = AWSRequest("GET", url, headers=headers, stream_output=True)
-        S3SigV4Auth(keys, "s3", bucket.region).add_auth(request)
-        prepared: Any = request.prepare()  # the stubs ask for what requests would send
-        return await self._http.send(prepared)
+        encoded = percent_encode(key, safe=SAFE_IN_KEY)
+        headers = sigv4.signed_headers(
+            keys,
+            region=bucket.region,
+            host=bucket.host,
+            path=bucket.path + encoded,
+            at=datetime.now(UTC),
+            headers={"if-none-match": etag} if etag else None,
+        )
+        sent: Any = headers | self._headers  # the stubs ask for what requests would send
+        url = bucket.url + encoded
+        request: Any = AWSPreparedRequest("GET", url, sent, body=None, stream_output=True)
+        return await self._http.send(request)
 
     def _learn(self, location: S3Location, known: Bucket | None, refusal: str) -> None:
         """Keep what the SDK has just shown: where the bucket is, and that only it is answered."""

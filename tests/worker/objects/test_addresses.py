@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import web
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.worker.objects.s3_server import (
@@ -22,6 +24,7 @@ from tests.worker.objects.s3_server import (
     through_proxy,
     unless_changed,
 )
+from tests.worker.sdk_signature import sdk_authorization
 from worker import aws, objects
 from worker.aws import AwsClients, open_clients
 from worker.locations import S3Location
@@ -119,6 +122,14 @@ async def test_a_bucket_is_where_the_sdk_asks_for_it(
                 False,
             ]
             assert len({(request.url, scope(request)) for request in sent}) == 1
+            ours = sent[-1]
+            assert ours.headers["Authorization"] == sdk_authorization(
+                ReadOnlyCredentials("testing", "testing", None),
+                scope(ours).split("/")[2],
+                ours.url,
+                {},
+                datetime.strptime(ours.headers["x-amz-date"], "%Y%m%dT%H%M%SZ"),  # noqa: DTZ007
+            )
 
 
 def scope(request: Any) -> str:
