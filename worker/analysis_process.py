@@ -74,10 +74,11 @@ class AnalysisProcess:
             initargs=(self._more_time, os.getpid()),
         )
         self._warm_ups = list(warm_ups)
-        self._died = asyncio.Event()
+        # One for all jobs: an event would take a task for each.
+        self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_stopped = False
         self._pidfd: int | None = None
-        self._death = select.poll()
+        self._news = select.poll()
         self.pid = 0
         self.jobs = 0
         self.resident_mb = 0.0
@@ -104,14 +105,18 @@ class AnalysisProcess:
         try:
             self._pidfd = os.pidfd_open(self.pid)
         except ProcessLookupError:
-            self._died.set()
+            self._note_death()
             return
-        self._death.register(self._pidfd, select.POLLIN)
+        self._news.register(self._pidfd, select.POLLIN)
         asyncio.get_running_loop().add_reader(self._pidfd, self._on_death)
 
     def _on_death(self) -> None:
         self._unwatch()
-        self._died.set()
+        self._note_death()
+
+    def _note_death(self) -> None:
+        if not self._death.done():
+            self._death.set_result(None)
 
     def _unwatch(self) -> None:
         if self._pidfd is not None:
@@ -122,17 +127,17 @@ class AnalysisProcess:
     @property
     def is_alive(self) -> bool:
         """Whether the child still runs."""
-        if self._died.is_set():
+        if self._death.done():
             return False
         if self._pidfd is not None:  # the loop may not have heard the kernel yet
-            return not self._death.poll(0)
+            return not self._news.poll(0)
         with contextlib.suppress(psutil.NoSuchProcess):
             return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
         return False
 
     async def wait_for_death(self) -> None:
         """Return once the child has died."""
-        await self._died.wait()
+        await asyncio.shield(self._death)
 
     async def run(self, function: Callable[[Any], Any], request: Any, timeout_s: float) -> Any:
         """Run one job in the child.
@@ -149,7 +154,7 @@ class AnalysisProcess:
             future = asyncio.wrap_future(self._pool.schedule(child.call, args=[function, request]))
         except RuntimeError as error:  # pebble has noticed the death already
             raise _lost(error) from error
-        death = asyncio.ensure_future(self._died.wait())
+        waited: set[asyncio.Future[Any]] = {future, self._death}
         try:
             while not future.done():
                 left = started + timeout_s + self._more_time.value - time.monotonic()
@@ -159,9 +164,8 @@ class AnalysisProcess:
                         f"The analysis did not end within {timeout_s + self._more_time.value:.0f} "
                         "s and was stopped.",
                     )
-                waited: set[asyncio.Future[Any]] = {future, death}
                 await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if death.done() and not future.done():
+                if self._death.done() and not future.done():
                     await asyncio.wait({future}, timeout=DEATH_NEWS_S)
                     if not future.done():
                         raise _lost()
@@ -173,7 +177,6 @@ class AnalysisProcess:
         except Exception as error:  # the request could not be sent, or the value not sent back
             raise _raised(type(error).__name__) from error
         finally:
-            death.cancel()
             if not future.done():
                 # A look-up of the result would end in a log line about an error nobody awaits.
                 future.add_done_callback(lambda f: f.cancelled() or f.exception())
@@ -191,7 +194,7 @@ class AnalysisProcess:
         self._is_stopped = True
         self._kill()
         self._unwatch()
-        self._died.set()
+        self._note_death()
         await asyncio.to_thread(self._end_pool)
 
     def _kill(self) -> None:
@@ -199,7 +202,7 @@ class AnalysisProcess:
         with contextlib.suppress(ProcessLookupError):
             if self._pidfd is not None:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            elif self.pid and not self._died.is_set():
+            elif self.pid and not self._death.done():
                 os.kill(self.pid, signal.SIGKILL)
 
     def _end_pool(self) -> None:

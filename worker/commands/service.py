@@ -29,13 +29,13 @@ def run(
     """Take jobs from the queue until SIGTERM."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_before_start)
-    from worker import logs, service
+    from worker import event_loop, logs, service
     from worker.settings import SettingsError
 
     settings = load_settings()
     logs.configure(settings)
     try:
-        code = asyncio.run(
+        code = event_loop.run(
             service.run(settings, until_empty=until_empty, allow_no_dlq=allow_no_dlq)
         )
     except (SettingsError, OSError) as error:  # a secret that is none, a port that is taken
