@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import aiobotocore
@@ -16,7 +17,9 @@ from aiobotocore.session import AioSession, get_session
 from botocore.utils import parse_timestamp
 
 from worker import __version__
-from worker.objects import SignedObjects, open_s3
+from worker.objects import SignedObjects
+from worker.sdk_wire import open_wire
+from worker.signed_calls import SignedCalls
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 5
 READ_TIMEOUT_MARGIN_S: Final = 10
 """How much longer the SDK waits for an answer than the longest long poll."""
+
+S3_READ_TIMEOUT_S: Final = 20
 
 USER_AGENT: Final = f"analysis-worker/{__version__} aiobotocore/{aiobotocore.__version__}"
 
@@ -39,6 +44,7 @@ class AwsClients:
     sqs: SQSClient
     s3: S3Client
     objects: SignedObjects
+    calls: SignedCalls
 
 
 def region() -> str:
@@ -103,18 +109,20 @@ async def open_clients(
     parsers.set_parser_defaults(timestamp_parser=read_timestamp)
     where = region()
     async with AsyncExitStack() as stack:
-        sqs = await stack.enter_async_context(
-            session.create_client(
-                "sqs",
-                region_name=where,
-                config=config(
-                    read_timeout_s=wait_time_s + READ_TIMEOUT_MARGIN_S,
-                    max_connections=max_connections,
-                ),
+        how = partial(config, max_connections=max_connections)
+        sqs, s3 = [
+            await stack.enter_async_context(
+                open_wire(
+                    session,
+                    service,
+                    how(read_timeout_s=read_timeout_s),
+                    region=where,
+                    user_agent=USER_AGENT,
+                )
             )
-        )
-        how = config(read_timeout_s=20, max_connections=max_connections)
-        s3, objects = await stack.enter_async_context(
-            open_s3(session, how, region=where, user_agent=USER_AGENT)
-        )
-        yield AwsClients(session, sqs, s3, objects)
+            for service, read_timeout_s in (
+                ("sqs", wait_time_s + READ_TIMEOUT_MARGIN_S),
+                ("s3", S3_READ_TIMEOUT_S),
+            )
+        ]
+        yield AwsClients(session, sqs.client, s3.client, SignedObjects(s3), SignedCalls(sqs))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -17,6 +18,7 @@ from worker.batching import Batcher, EntryError
 from worker.logs import get_logger
 from worker.quotas import MAX_BATCH, MAX_VISIBILITY_S
 from worker.redrive_policy import read_redrive_policy
+from worker.signed_calls import SignedCalls, plain_ask
 from worker.spans import TRACEPARENT_ATTRIBUTE
 from worker.tracing import current_traceparent
 
@@ -71,6 +73,7 @@ class Queue:
         url: str,
         metrics: Metrics,
         *,
+        calls: SignedCalls | None = None,
         dead_letter_url: str | None = None,
         max_receive_count: int | None = None,
     ) -> None:
@@ -79,22 +82,25 @@ class Queue:
         self.is_fifo = self.name.endswith(".fifo")
         self.dead_letter_url = dead_letter_url
         self.max_receive_count = max_receive_count
-        self._sqs = sqs
+        self._ask = calls.ask if calls else partial(plain_ask, sqs)
         self._metrics = metrics
         self._deletes: Batcher[str] = Batcher(
             self._delete_batch, MAX_BATCH, FIFO_DELETE_LINGER_S if self.is_fifo else DELETE_LINGER_S
         )
 
     @classmethod
-    async def open(cls, sqs: SQSClient, url: str, metrics: Metrics) -> Queue:
+    async def open(
+        cls, sqs: SQSClient, url: str, metrics: Metrics, *, calls: SignedCalls | None = None
+    ) -> Queue:
         """Read the queue's RedrivePolicy and find its dead-letter queue."""
         policy = await read_redrive_policy(sqs, url)
         if policy is None:
-            return cls(sqs, url, metrics)
+            return cls(sqs, url, metrics, calls=calls)
         return cls(
             sqs,
             url,
             metrics,
+            calls=calls,
             dead_letter_url=await policy.dead_letter_url(sqs),
             max_receive_count=policy.max_receive_count,
         )
@@ -118,7 +124,6 @@ class Queue:
                 async with asyncio.timeout(wait_s + RECEIVE_MARGIN_S):
                     reply = await self._call(
                         "ReceiveMessage",
-                        self._sqs.receive_message,
                         QueueUrl=self.url,
                         MaxNumberOfMessages=limit,
                         WaitTimeSeconds=wait_s,
@@ -169,7 +174,6 @@ class Queue:
     async def _delete_batch(self, handles: Sequence[str]) -> Mapping[int, str]:
         return await self._batch(
             "DeleteMessageBatch",
-            self._sqs.delete_message_batch,
             [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(handles)],
         )
 
@@ -180,7 +184,6 @@ class Queue:
         """
         failed = await self._batch(
             "ChangeMessageVisibilityBatch",
-            self._sqs.change_message_visibility_batch,
             [
                 {
                     "Id": str(i),
@@ -196,7 +199,6 @@ class Queue:
         """Make the message visible again after `delay_s` (0 = at once)."""
         await self._call(
             "ChangeMessageVisibility",
-            self._sqs.change_message_visibility,
             QueueUrl=self.url,
             ReceiptHandle=message.receipt_handle,
             VisibilityTimeout=min(max(0, round(delay_s)), MAX_VISIBILITY_S),
@@ -216,7 +218,6 @@ class Queue:
         with spans.sending(self.dead_letter_url, kind="client") as span:
             reply = await self._call(
                 "SendMessage",
-                self._sqs.send_message,
                 QueueUrl=self.dead_letter_url,
                 MessageBody=message.body,
                 MessageAttributes=attributes,
@@ -228,7 +229,6 @@ class Queue:
         """Messages in the queue, in whatever state; approximate, as SQS counts."""
         reply = await self._call(
             "GetQueueAttributes",
-            self._sqs.get_queue_attributes,
             QueueUrl=self.url,
             AttributeNames=[
                 "ApproximateNumberOfMessages",
@@ -242,14 +242,9 @@ class Queue:
         """Send what waits to be sent together."""
         await self._deletes.flush()
 
-    async def _batch(
-        self,
-        operation: str,
-        call: Callable[..., Awaitable[Any]],
-        entries: list[dict[str, Any]],
-    ) -> dict[int, str]:
+    async def _batch(self, operation: str, entries: list[dict[str, Any]]) -> dict[int, str]:
         """Send up to ten entries; the reasons of those that failed, by index."""
-        reply = await self._call(operation, call, QueueUrl=self.url, Entries=entries)
+        reply = await self._call(operation, QueueUrl=self.url, Entries=entries)
         answered = {int(item["Id"]) for item in reply.get("Successful", [])}
         failed = {
             int(item["Id"]): f"{item.get('Code', 'unknown')}: {item.get('Message', '')}"[:200]
@@ -260,13 +255,11 @@ class Queue:
                 failed[i] = "SQS did not answer for this entry"
         return failed
 
-    async def _call(
-        self, operation: str, call: Callable[..., Awaitable[Any]], **parameters: Any
-    ) -> Any:
+    async def _call(self, operation: str, **parameters: Any) -> Any:
         """Make one SQS call and count it."""
         ok = False
         try:
-            reply = await call(**parameters)
+            reply = await self._ask(operation, parameters)
             ok = True
         finally:
             self._metrics.sqs_call(operation, ok)

@@ -189,7 +189,7 @@ async def _open_queues(
         pause = START_RETRY_FIRST_S
         while True:
             try:
-                queue = await Queue.open(clients.sqs, url, metrics)
+                queue = await Queue.open(clients.sqs, url, metrics, calls=clients.calls)
                 break
             except ClientError as error:
                 failure = classify(error, what=f"the queue {url}")

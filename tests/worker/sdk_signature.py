@@ -12,11 +12,21 @@ from botocore.credentials import ReadOnlyCredentials
 
 
 def sdk_authorization(
-    keys: ReadOnlyCredentials, region: str, url: str, headers: Mapping[str, str], at: datetime
+    keys: ReadOnlyCredentials,
+    *,
+    service: str,
+    region: str,
+    method: str,
+    host: str,
+    path: str,
+    at: datetime,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
 ) -> str:
-    """The Authorization header of a GET of an object."""
-    request = AWSRequest("GET", url, headers=headers)
+    """The Authorization header of a request over plain HTTP."""
+    request = AWSRequest(method, f"http://{host}{path}", headers=headers, data=body)
+    signer = botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.auth, "get_current_datetime", lambda: at)
-        botocore.auth.S3SigV4Auth(keys, "s3", region).add_auth(request)
+        signer(keys, service, region).add_auth(request)
     return str(request.headers["Authorization"])

@@ -112,9 +112,9 @@ async def test_a_refused_entry_of_a_batch_is_an_error_of_its_own(
                 "Failed": [{"Id": e["Id"], "Code": "ReceiptHandleIsInvalid"} for e in bad],
             }
 
-    queue._sqs = OneRefused()  # type: ignore[assignment]
+    refusing = Queue(OneRefused(), queue.url, metrics)  # type: ignore[arg-type]
     answers = await asyncio.gather(
-        *(queue.delete(messages[body]) for body in ("good", "bad")), return_exceptions=True
+        *(refusing.delete(messages[body]) for body in ("good", "bad")), return_exceptions=True
     )
     assert answers[0] is None
     assert isinstance(answers[1], EntryError)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
+from tests.worker.aws_server import running
 from tests.worker.objects.s3_server import S3Server, fetch
 from worker import objects
 from worker.aws import AwsClients, open_clients
@@ -18,16 +18,8 @@ from worker.aws import AwsClients, open_clients
 @pytest_asyncio.fixture
 async def server(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[S3Server]:
     made = S3Server()
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(
-        application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
-    )
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
-    yield made
-    await runner.cleanup()
+    async with running(made, monkeypatch):
+        yield made
 
 
 @pytest_asyncio.fixture

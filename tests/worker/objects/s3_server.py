@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable
 
 import pytest
 from aiohttp import web
 
+from tests.worker.aws_server import AwsServer
 from worker.aws import AwsClients
 from worker.failures import JobFailure
 from worker.locations import S3Location
@@ -17,27 +16,12 @@ from worker.storage import Storage
 PLACE = S3Location("things", "Heath Ledger/한국어 1.wav")
 ETAG = '"e1"'
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-
-class S3Server:
-    """A server in S3's place, which tells a request of ours from one of the SDK's own call."""
+class S3Server(AwsServer):
+    """A server in S3's place."""
 
     def __init__(self) -> None:
-        self.by_us: list[web.Request] = []
-        self.by_sdk: list[web.Request] = []
-        self.ours: Answer = found
-        self.sdks: Answer = found
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        is_sdks = "amz-sdk-invocation-id" in request.headers
-        (self.by_sdk if is_sdks else self.by_us).append(request)
-        return await (self.sdks if is_sdks else self.ours)(request)
-
-    def forget(self) -> None:
-        """Count from here on."""
-        self.by_us.clear()
-        self.by_sdk.clear()
+        super().__init__(found)
 
     def refuse(self, status: int, code: str, *, also_sdks: bool = True) -> None:
         async def refused(_: web.Request) -> web.StreamResponse:
@@ -62,19 +46,6 @@ async def never(_: web.Request) -> web.StreamResponse:
     """Answer no more; cancelled when the connection is closed."""
     await asyncio.Event().wait()
     return web.Response()
-
-
-async def cut(request: web.Request) -> web.StreamResponse:
-    """Answer nothing, and hang up."""
-    assert request.transport
-    request.transport.abort()
-    return web.Response()
-
-
-def through_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the server answer for every host, as a proxy does."""
-    monkeypatch.setenv("HTTP_PROXY", os.environ["AWS_ENDPOINT_URL"])
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.invalid")
 
 
 def storage_of(clients: AwsClients) -> Storage:

@@ -14,14 +14,15 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import web
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from yarl import URL
 
+from tests.worker.aws_server import through_proxy
 from tests.worker.objects.s3_server import (
     ETAG,
     PLACE,
     S3Server,
     fetch,
     found,
-    through_proxy,
     unless_changed,
 )
 from tests.worker.sdk_signature import sdk_authorization
@@ -123,12 +124,15 @@ async def test_a_bucket_is_where_the_sdk_asks_for_it(
             ]
             assert len({(request.url, scope(request)) for request in sent}) == 1
             ours = sent[-1]
+            url = URL(ours.url, encoded=True)
             assert ours.headers["Authorization"] == sdk_authorization(
                 ReadOnlyCredentials("testing", "testing", None),
-                scope(ours).split("/")[2],
-                ours.url,
-                {},
-                datetime.strptime(ours.headers["x-amz-date"], "%Y%m%dT%H%M%SZ"),  # noqa: DTZ007
+                service="s3",
+                region=scope(ours).split("/")[2],
+                method="GET",
+                host=url.host_port_subcomponent or "",
+                path=url.raw_path,
+                at=datetime.strptime(ours.headers["x-amz-date"], "%Y%m%dT%H%M%SZ"),  # noqa: DTZ007
             )
 
 
@@ -231,4 +235,4 @@ async def test_objects_are_read_by_way_of_the_sdks_proxy(
     async with open_clients(wait_time_s=0) as clients:
         for _ in range(2):
             assert await fetch(clients) == b"sound"
-    assert server.by_us[0].host == server.by_sdk[0].host == "s3.invalid"
+    assert server.by_us[0].host == server.by_sdk[0].host == "aws.invalid"

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.worker.objects.s3_server import PLACE, S3Server, cut, failure, fetch, found
+from tests.worker.aws_server import cut
+from tests.worker.objects.s3_server import PLACE, S3Server, failure, fetch, found
 from worker import objects
 from worker.aws import AwsClients, open_clients
 from worker.failures import ErrorCode
+from worker.sdk_wire import LEFT_TO_SDK_S
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ async def test_a_bucket_that_answers_the_sdk_alone_is_left_to_it_for_a_while(
     assert said == [("signed_request_refused", {"bucket": PLACE.bucket, "reason": reason})]
 
     server.ours = found
-    now += objects.LEFT_TO_SDK_S - 1
+    now += LEFT_TO_SDK_S - 1
     await fetch(clients)
     assert (len(server.by_us), len(server.by_sdk)) == (tries, 4)
     now += 1

@@ -1,0 +1,145 @@
+"""The calls that SQS gets for every message, by one request that the SDK only sends.
+
+Received, renewed and deleted: at one message a receive these calls are most of what a job costs the
+I/O process, and a call through the SDK takes seven times the request itself (docs/benchmarks.md).
+SQS speaks JSON, so that what the SDK sends is what it was given, and what it gives is what it
+received. The first call of each kind to each queue is the SDK's, and shows where it goes and with
+which headers; where the body was not the plain parameters, it stays with the SDK. After any answer
+but 200, or none, the SDK is asked as if nothing had been before, and what it says counts.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from botocore import xform_name
+from botocore.exceptions import BotoCoreError
+
+from worker.logs import get_logger
+from worker.sdk_wire import LEFT_TO_SDK_S, REFUSALS, Place, Wire, metadata
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs import SQSClient
+
+OPERATIONS: Final = frozenset(
+    {"ReceiveMessage", "ChangeMessageVisibilityBatch", "DeleteMessageBatch"}
+)
+
+QUEUES_KEPT: Final = 64
+"""Queues of which something is known; a worker has a handful."""
+
+_HEADERS: Final = ("content-type", "x-amz-target", "x-amzn-query-mode")
+"""Headers that make a call of a request; those that are the SDK's own affair are not repeated."""
+
+_JSON: Final = "application/x-amz-json-1."
+
+log = get_logger()
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one operation on one queue is asked for."""
+
+    place: Place
+    headers: Mapping[str, str]
+    left_until: float = 0.0
+    """Until when the SDK alone is asked, by the monotonic clock."""
+
+
+class SignedCalls:
+    """Makes calls as the SDK does, and fails as it does."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._ways: dict[tuple[str, str], Way] = {}
+        for operation in OPERATIONS:
+            wire.watch(operation)
+
+    async def ask(self, operation: str, parameters: Mapping[str, Any]) -> Any:
+        """Make one call ("ReceiveMessage").
+
+        Raises
+        ------
+        ClientError, BotoCoreError
+            SQS refused or did not answer, after the SDK's own retries.
+        """
+        if operation not in OPERATIONS:
+            return await plain_ask(self._wire.client, operation, parameters)
+        key = operation, parameters["QueueUrl"]
+        way = self._ways.get(key)
+        refusal = ""
+        if way and monotonic() >= way.left_until:
+            try:
+                answer = await self._wire.send(
+                    "POST", way.place, headers=way.headers, body=orjson.dumps(parameters)
+                )
+                if answer.status_code == HTTPStatus.OK:
+                    return _reply(answer, await answer.content)
+                if answer.status_code in REFUSALS:
+                    refusal = f"status {answer.status_code}"
+            except orjson.JSONDecodeError:
+                refusal = "no JSON"
+            except BotoCoreError:
+                pass  # mostly a kept connection that was just closed; the SDK's attempt will tell
+        self._wire.forget()
+        reply = await plain_ask(self._wire.client, operation, parameters)
+        self._learn(key, way, refusal, parameters)
+        return reply
+
+    def _learn(
+        self, key: tuple[str, str], known: Way | None, refusal: str, parameters: Mapping[str, Any]
+    ) -> None:
+        """Keep what the SDK has just shown: how it asks, and that only it is answered."""
+        if (known and not refusal) or self._ways.get(key) is not known:
+            return  # nothing is new, or another call has kept it meanwhile
+        found = self._shown(parameters) or known
+        if found is None:
+            return
+        if refusal:
+            found = replace(found, left_until=monotonic() + LEFT_TO_SDK_S)
+            log.info("signed_call_refused", operation=key[0], queue=key[1], reason=refusal)
+        self._ways.pop(key, None)
+        if len(self._ways) >= QUEUES_KEPT * len(OPERATIONS):
+            del self._ways[next(iter(self._ways))]
+        self._ways[key] = found
+
+    def _shown(self, parameters: Mapping[str, Any]) -> Way | None:
+        """How the SDK has just asked; None if a request made here would be another."""
+        request = self._wire.sent
+        if request is None or (region := self._wire.region_of(request)) is None:
+            return None
+        given = {name.lower(): _text(value) for name, value in request.headers.items()}
+        headers = {name: given[name] for name in _HEADERS if name in given}
+        place = Place(request.url, region)
+        is_plain = (
+            headers.get("content-type", "").startswith(_JSON)
+            and place.path == "/"
+            and "?" not in request.url
+            and orjson.loads(request.body) == parameters
+        )
+        return Way(place, headers) if is_plain else None
+
+
+async def plain_ask(sqs: SQSClient, operation: str, parameters: Mapping[str, Any]) -> Any:
+    """Make a call through the SDK."""
+    return await getattr(sqs, xform_name(operation))(**parameters)
+
+
+def _reply(answer: Any, body: bytes) -> dict[str, Any]:
+    reply: dict[str, Any] = orjson.loads(body)
+    for message in reply.get("Messages") or ():
+        for attribute in (message.get("MessageAttributes") or {}).values():
+            if "BinaryValue" in attribute:
+                attribute["BinaryValue"] = base64.b64decode(attribute["BinaryValue"])
+    reply["ResponseMetadata"] = metadata(answer)
+    return reply
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
