@@ -42,6 +42,7 @@ PARTS: Final = (
         "throughput", "the I/O process on empty jobs, against a bare loop of the same calls", 7,
         quick_runs=3, quick={"jobs": 400},
     ),
+    Part("requests", "single requests, against the libraries' own calls", 7),
     Part("fleet", "jobs a second and requests, against other queue workers", 5),
     Part("latency", "from send to webhook on an idle worker", 1),
     Part("saturation", "all cores computing", 5),
