@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
 from worker.netguard import NetGuard
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     import ssl
 
 CONNECT_TIMEOUT_S: Final = 4.0
-"""All addresses of a host, and TLS; within the time of the whole exchange."""
+"""One round of a host's addresses, and TLS; where TLS does not end, a round follows with one
+address less. All within the time of the whole exchange."""
 
 NEXT_ADDRESS_S: Final = 0.25
 """The next address is tried beside one that has not answered for so long (RFC 8305, section 5)."""
@@ -38,11 +40,11 @@ MAX_ADDRESSES: Final = 3
 """Addresses of a host that are tried, so that a dead one of two zones costs no delivery."""
 
 KEEPALIVE_S: Final = 30.0
-"""Idle connections are closed after this: below the 60 s and more of load balancers, which would
-otherwise close them under a request."""
+"""A connection that has waited for longer is not used again: below the 60 s and more of load
+balancers, which would otherwise close it under a request."""
 
 FORGOTTEN_S: Final = 2 * KEEPALIVE_S
-"""aiohttp looks for idle connections to close as often as it closes them: then none is open."""
+"""aiohttp looks for connections that have waited too long as often as that: then none is open."""
 
 
 class CheckedResolver(AbstractResolver):
@@ -81,9 +83,17 @@ class Dialling:
 
 
 class Session:
-    """The connections to one origin: HTTP/1.1, one request at a time on each."""
+    """The connections to one origin: HTTP/1.1, one request at a time on each.
 
-    def __init__(self, guard: NetGuard, ssl_context: ssl.SSLContext) -> None:
+    Parameters
+    ----------
+    is_for_one
+        For one request: its connection is new, and is closed after it.
+    """
+
+    def __init__(
+        self, guard: NetGuard, ssl_context: ssl.SSLContext, *, is_for_one: bool = False
+    ) -> None:
         def checked_socket(info: Any) -> socket.socket:
             # An address in the URL itself is not resolved, and so was not checked before.
             family, kind, protocol, _, place = info
@@ -99,8 +109,11 @@ class Session:
                 socket_factory=checked_socket,
                 happy_eyeballs_delay=NEXT_ADDRESS_S,
                 ssl=ssl_context,
-                keepalive_timeout=KEEPALIVE_S,
+                keepalive_timeout=None if is_for_one else KEEPALIVE_S,
+                force_close=is_for_one,
                 limit=0,  # whoever sends bounds them
+                # A peer that does not answer the end of TLS would keep the socket for 30 s.
+                enable_cleanup_closed=NEEDS_CLEANUP_CLOSED,
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -114,7 +127,11 @@ class Session:
 
     @property
     def idle(self) -> int:
-        """Connections that may be open and wait for a request."""
+        """Connections that may be open and wait for a request.
+
+        aiohttp takes the one that has waited longest, and so keeps all of them while there is
+        traffic: as many as were ever in use at once.
+        """
         return self._most - self.in_use
 
     def enter(self) -> None:
@@ -163,6 +180,12 @@ class Connections:
             self._idle += 1
             if self._idle > self._max_idle:
                 await self._close_some()
+
+    @asynccontextmanager
+    async def afresh(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Use a session with no connection yet, which keeps none."""
+        async with Session(self._guard, self._ssl_context, is_for_one=True).http as http:
+            yield http
 
     async def aclose(self) -> None:
         """Close every session."""

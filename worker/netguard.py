@@ -3,8 +3,8 @@
 A webhook URL comes out of a message, so whoever can send one could make the worker knock on doors
 inside its network (server-side request forgery). Two gates stand against it: `NetGuard.target`
 reads the URL, and `NetGuard.addresses` resolves its host once and checks every answer. The dialler
-(worker/transport.py) connects to those very addresses, so that a name which answers differently the
-next time wins nothing.
+(worker/connections.py) connects to those very addresses, so that a name which answers differently
+the next time wins nothing.
 """
 
 from __future__ import annotations

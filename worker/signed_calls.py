@@ -39,6 +39,9 @@ _HEADERS: Final = ("content-type", "x-amz-target", "x-amzn-query-mode")
 
 _JSON: Final = "application/x-amz-json-1."
 
+_THROTTLED: Final = b"Throttl"
+"""In the type of an error that SQS answers with status 400 or 403 to one call too many."""
+
 log = get_logger()
 
 
@@ -79,11 +82,12 @@ class SignedCalls:
                 answer = await self._wire.send(
                     "POST", way.place, headers=way.headers, body=orjson.dumps(parameters)
                 )
+                body = await answer.content
                 if answer.status_code == HTTPStatus.OK:
-                    return _reply(answer, await answer.content)
-                if answer.status_code in REFUSALS:
+                    return _reply(answer, body)
+                if answer.status_code in REFUSALS and _THROTTLED not in body:
                     refusal = f"status {answer.status_code}"
-            except orjson.JSONDecodeError:
+            except ValueError:
                 refusal = "no JSON"
             except BotoCoreError:
                 pass  # mostly a kept connection that was just closed; the SDK's attempt will tell
@@ -132,13 +136,37 @@ async def plain_ask(sqs: SQSClient, operation: str, parameters: Mapping[str, Any
 
 
 def _reply(answer: Any, body: bytes) -> dict[str, Any]:
-    reply: dict[str, Any] = orjson.loads(body)
-    for message in reply.get("Messages") or ():
-        for attribute in (message.get("MessageAttributes") or {}).values():
-            if "BinaryValue" in attribute:
-                attribute["BinaryValue"] = base64.b64decode(attribute["BinaryValue"])
+    """Read a reply as the SDK does: without members that are null, and blobs as bytes.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON object.
+    """
+    reply = _object(orjson.loads(body))
+    if "Messages" in reply:
+        reply["Messages"] = [_message(message) for message in reply["Messages"]]
     reply["ResponseMetadata"] = metadata(answer)
     return reply
+
+
+def _message(raw: Any) -> dict[str, Any]:
+    message = _object(raw)
+    if "MessageAttributes" in message:
+        attributes = {
+            name: _object(value) for name, value in _object(message["MessageAttributes"]).items()
+        }
+        for attribute in attributes.values():
+            if "BinaryValue" in attribute:
+                attribute["BinaryValue"] = base64.b64decode(attribute["BinaryValue"])
+        message["MessageAttributes"] = attributes
+    return message
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return {name: member for name, member in value.items() if member is not None}
 
 
 def _text(value: str | bytes) -> str:

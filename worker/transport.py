@@ -119,10 +119,10 @@ class Exchanger:
         limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
         try:
             async with (
-                asyncio.timeout(limit_s) as limit,
                 self.connections.to(target.origin) as session,
+                asyncio.timeout(limit_s) as limit,
             ):
-                return await _exchange(session, target, body, {**_HEADERS, **headers})
+                return await self._exchange(session, target, body, {**_HEADERS, **headers})
         except TimeoutError as error:
             if limit.expired():
                 raise ExchangeError(f"it did not answer within {limit_s:g} s") from None
@@ -130,28 +130,41 @@ class Exchanger:
         except (aiohttp.ClientError, OSError) as error:
             raise ExchangeError(_reason(error)) from None
 
-
-async def _exchange(
-    session: aiohttp.ClientSession, target: Target, body: bytes, headers: Mapping[str, str]
-) -> Answer:
-    while True:
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        target: Target,
+        body: bytes,
+        headers: Mapping[str, str],
+    ) -> Answer:
         dialling = Dialling()
         try:
-            async with session.post(
-                target.url,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                trace_request_ctx=dialling,
-            ) as answer:
-                await _read(answer)
-                return Answer(answer.status, retry_after_s(answer.headers.get("Retry-After")))
+            return await _post(session, target, body, headers, dialling)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            # A kept connection may be closed over there at the moment of sending. That says
-            # nothing of the consumer, and a repeat does no harm, for it has the same id. Each
-            # repeat has one kept connection less to fail with.
             if dialling.is_new:
                 raise
+        # A kept connection may be closed over there at the moment of sending. That says nothing
+        # of the consumer, and a repeat does no harm, for it has the same id.
+        async with self.connections.afresh() as new:
+            return await _post(new, target, body, headers, dialling)
+
+
+async def _post(
+    session: aiohttp.ClientSession,
+    target: Target,
+    body: bytes,
+    headers: Mapping[str, str],
+    dialling: Dialling,
+) -> Answer:
+    async with session.post(
+        target.url,
+        data=body,
+        headers=headers,
+        allow_redirects=False,
+        trace_request_ctx=dialling,
+    ) as answer:
+        await _read(answer)
+        return Answer(answer.status, retry_after_s(answer.headers.get("Retry-After")))
 
 
 async def _read(answer: aiohttp.ClientResponse) -> None:
@@ -164,6 +177,8 @@ async def _read(answer: aiohttp.ClientResponse) -> None:
     while part := await answer.content.readany():
         size += len(part)
         if size >= MAX_ANSWER_BYTES:
+            if answer.connection and (transport := answer.connection.transport):
+                transport.abort()  # whoever floods would not answer the end of TLS either
             answer.close()
             return
 

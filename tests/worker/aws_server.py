@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -64,3 +66,11 @@ def through_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the server answer for every host, as a proxy does."""
     monkeypatch.setenv("HTTP_PROXY", os.environ["AWS_ENDPOINT_URL"])
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws.invalid")
+
+
+def heard(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """What a module logs from now on, at level INFO."""
+    lines: list[tuple[str, dict[str, Any]]] = []
+    note = SimpleNamespace(info=lambda event, **fields: lines.append((event, fields)))
+    monkeypatch.setattr(module, "log", note)
+    return lines

@@ -165,6 +165,30 @@ async def test_a_kept_connection_that_the_consumer_closes_costs_no_attempt(
     assert attempt_metrics.attempts == ["2xx", "2xx"]
 
 
+async def test_an_event_is_repeated_once_however_many_connections_were_kept(
+    open_consumer: Any, open_sender: OpenSender
+) -> None:
+    at_once = asyncio.Barrier(8)
+    is_well = True
+
+    async def handle(request: web.Request) -> int:
+        if is_well:
+            await at_once.wait()
+            return 200
+        assert request.transport
+        request.transport.abort()
+        return 500
+
+    consumer = await open_consumer(handler=handle)
+    sender = await open_sender(delivery_concurrency=8)
+    await asyncio.gather(*(sender.deliver(consumer.url, event(number)) for number in range(8)))
+    assert consumer.open_connections == 8
+    consumer.received.clear()
+    is_well = False
+    assert not await sender.attempt(consumer.url, EVENT)
+    assert len(consumer.received) == 2
+
+
 async def test_a_consumer_that_closes_after_each_answer_is_served(
     open_consumer: Any, open_sender: OpenSender
 ) -> None:

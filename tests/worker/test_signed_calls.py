@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -16,7 +15,7 @@ from aiobotocore.config import AioConfig
 from aiohttp import web
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from tests.worker.aws_server import Answer, AwsServer, cut, running
+from tests.worker.aws_server import Answer, AwsServer, cut, heard, running
 from worker import aws, signed_calls
 from worker.aws import AwsClients, open_clients
 from worker.metrics import Metrics
@@ -37,9 +36,9 @@ def json_reply(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, headers=headers)
 
 
-def refusing(status: int) -> Any:
+def refusing(status: int, code: str = "Refused") -> Any:
     async def refuse(_: web.Request) -> web.StreamResponse:
-        return json_reply({"__type": "com.amazonaws.sqs#Refused", "message": "no"}, status)
+        return json_reply({"__type": f"com.amazonaws.sqs#{code}", "message": "no"}, status)
 
     return refuse
 
@@ -63,10 +62,7 @@ async def clients(server: AwsServer) -> AsyncIterator[AwsClients]:
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """What is logged of calls that are left to the SDK."""
-    lines: list[tuple[str, dict[str, Any]]] = []
-    note = SimpleNamespace(info=lambda event, **fields: lines.append((event, fields)))
-    monkeypatch.setattr(signed_calls, "log", note)
-    return lines
+    return heard(signed_calls, monkeypatch)
 
 
 async def delete(clients: AwsClients) -> Any:
@@ -185,6 +181,38 @@ async def test_no_more_queues_are_remembered_than_a_worker_may_have(
     assert len(clients.calls._ways) == len(signed_calls.OPERATIONS)
 
 
+NULLS = {"Messages": None, "Failed": None, "Successful": [{"Id": "0"}]}
+SPARSE = {
+    "Messages": [
+        {"MessageId": "m", "ReceiptHandle": "r", "Body": "b", "MessageAttributes": None},
+        {
+            "MessageId": "n",
+            "ReceiptHandle": "r",
+            "Body": "b",
+            "Attributes": None,
+            "MessageAttributes": {"a": {"DataType": "String", "StringValue": None}},
+        },
+    ]
+}
+
+
+@pytest.mark.parametrize("body", [NULLS, SPARSE], ids=["top", "messages"])
+async def test_what_is_null_is_left_out_as_the_sdk_leaves_it_out(
+    server: AwsServer, body: dict[str, Any]
+) -> None:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return json_reply(body)
+
+    server.ours = server.sdks = answer
+    async with open_clients(wait_time_s=0) as clients:
+        by_sdk, by_us = [await clients.calls.ask("ReceiveMessage", RECEIVE) for _ in range(2)]
+    assert (len(server.by_us), len(server.by_sdk)) == (1, 1)
+    for reply in (by_sdk, by_us):
+        del reply["ResponseMetadata"]
+    known = {name: by_us[name] for name in by_us if name == "Messages"}
+    assert known == by_sdk
+
+
 # --- what is refused
 
 
@@ -192,10 +220,19 @@ async def garbled(_: web.Request) -> web.StreamResponse:
     return web.Response(body=b'{"Successful": [')
 
 
+async def nothing(_: web.Request) -> web.StreamResponse:
+    return json_reply(None)
+
+
 @pytest.mark.parametrize(
     "refused",
-    [(refusing(400), "status 400"), (refusing(403), "status 403"), (garbled, "no JSON")],
-    ids=["400", "403", "garbled"],
+    [
+        (refusing(400), "status 400"),
+        (refusing(403), "status 403"),
+        (garbled, "no JSON"),
+        (nothing, "no JSON"),
+    ],
+    ids=["400", "403", "garbled", "null"],
 )
 async def test_what_is_refused_to_us_alone_is_left_to_the_sdk_for_a_while(
     server: AwsServer,
@@ -222,7 +259,11 @@ async def test_what_is_refused_to_us_alone_is_left_to_the_sdk_for_a_while(
     assert (len(server.by_us), len(server.by_sdk)) == (2, 4)
 
 
-@pytest.mark.parametrize("answer", [refusing(429), refusing(500), refusing(503), cut])
+@pytest.mark.parametrize(
+    "answer",
+    [refusing(429), refusing(500), refusing(400, "RequestThrottled"), cut],
+    ids=["429", "500", "throttled", "cut"],
+)
 async def test_what_fails_for_a_moment_is_the_sdks_for_that_call(
     server: AwsServer, clients: AwsClients, said: list[Any], answer: Answer
 ) -> None:

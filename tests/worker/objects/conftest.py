@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.worker.aws_server import running
+from tests.worker.aws_server import heard, running
 from tests.worker.objects.s3_server import S3Server, fetch
 from worker import objects
 from worker.aws import AwsClients, open_clients
@@ -34,7 +33,4 @@ async def clients(server: S3Server) -> AsyncIterator[AwsClients]:
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """What is logged of buckets that are left to the SDK."""
-    lines: list[tuple[str, dict[str, Any]]] = []
-    note = SimpleNamespace(info=lambda event, **fields: lines.append((event, fields)))
-    monkeypatch.setattr(objects, "log", note)
-    return lines
+    return heard(objects, monkeypatch)
