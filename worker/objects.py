@@ -11,9 +11,7 @@ its region, and names the error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from http import HTTPStatus
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from aiobotocore.response import StreamingBody
@@ -21,7 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import percent_encode
 
 from worker.logs import get_logger
-from worker.sdk_wire import LEFT_TO_SDK_S, REFUSALS, Place, Wire, metadata
+from worker.sdk_ways import Way, Ways
+from worker.sdk_wire import REFUSALS, Place, Wire, metadata
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -38,16 +37,6 @@ BUCKETS_KEPT: Final = 256
 log = get_logger()
 
 
-@dataclass(frozen=True)
-class Bucket:
-    """Where a bucket's objects are asked for."""
-
-    place: Place
-    """What stands before a key."""
-    left_until: float = 0.0
-    """Until when the SDK alone is asked, by the monotonic clock."""
-
-
 class SignedObjects:
     """Reads objects as the SDK's `get_object` does, and fails as it does.
 
@@ -59,7 +48,7 @@ class SignedObjects:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: Ways[str] = Ways()
         wire.watch("GetObject")
 
     async def get(
@@ -79,7 +68,7 @@ class SignedObjects:
         """
         known = self._buckets.get(location.bucket)
         refusal = ""
-        if known and monotonic() >= known.left_until:
+        if known and known.is_open:
             try:
                 answer = await self._ask_once(known, location.key, unless_etag)
             except (BotoCoreError, ClientError) as error:
@@ -102,7 +91,7 @@ class SignedObjects:
         self._learn(location, known, refusal)
         return reply
 
-    async def _ask_once(self, bucket: Bucket, key: str, etag: str | None) -> Any:
+    async def _ask_once(self, bucket: Way, key: str, etag: str | None) -> Any:
         """Send one signed request."""
         return await self._wire.send(
             "GET",
@@ -112,30 +101,25 @@ class SignedObjects:
             stream=True,
         )
 
-    def _learn(self, location: S3Location, known: Bucket | None, refusal: str) -> None:
+    def _learn(self, location: S3Location, known: Way | None, refusal: str) -> None:
         """Keep what the SDK has just shown: where the bucket is, and that only it is answered."""
-        name = location.bucket
-        if (known and not refusal) or self._buckets.get(name) is not known:
-            return  # nothing is new, or another read has kept it meanwhile
-        found = self._shown(location.key) or known
-        if found is None:
-            return
-        if refusal:
-            found = replace(found, left_until=monotonic() + LEFT_TO_SDK_S)
-            log.info("signed_request_refused", bucket=name, reason=refusal)
-        self._buckets.pop(name, None)
-        if len(self._buckets) >= BUCKETS_KEPT:
-            del self._buckets[next(iter(self._buckets))]
-        self._buckets[name] = found
+        if self._buckets.learn(
+            location.bucket,
+            known,
+            lambda: self._shown(location.key),
+            is_refused=bool(refusal),
+            most=BUCKETS_KEPT,
+        ):
+            log.info("signed_request_refused", bucket=location.bucket, reason=refusal)
 
-    def _shown(self, key: str) -> Bucket | None:
+    def _shown(self, key: str) -> Way | None:
         """Where the SDK has just asked for a key; None if a request made here would be another."""
         request = self._wire.sent
         path = percent_encode(key, safe=SAFE_IN_KEY)
         if request is None or not request.url.endswith(f"/{path}"):
             return None
         region = self._wire.region_of(request)
-        return Bucket(Place(request.url.removesuffix(path), region)) if region else None
+        return Way(Place(request.url.removesuffix(path), region)) if region else None
 
 
 def _reply(answer: Any) -> GetObjectOutputTypeDef:

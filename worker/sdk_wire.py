@@ -28,9 +28,6 @@ from worker import sigv4
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
 
-LEFT_TO_SDK_S: Final = 600.0
-"""How long the SDK alone is asked where it was answered and one signed request was not."""
-
 REFUSALS: Final = (
     HTTPStatus.MOVED_PERMANENTLY,
     HTTPStatus.TEMPORARY_REDIRECT,

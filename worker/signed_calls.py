@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from http import HTTPStatus
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -22,7 +20,8 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError
 
 from worker.logs import get_logger
-from worker.sdk_wire import LEFT_TO_SDK_S, REFUSALS, Place, Wire, metadata
+from worker.sdk_ways import Way, Ways
+from worker.sdk_wire import REFUSALS, Place, Wire, metadata
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -45,22 +44,12 @@ _THROTTLED: Final = b"Throttl"
 log = get_logger()
 
 
-@dataclass(frozen=True)
-class Way:
-    """How one operation on one queue is asked for."""
-
-    place: Place
-    headers: Mapping[str, str]
-    left_until: float = 0.0
-    """Until when the SDK alone is asked, by the monotonic clock."""
-
-
 class SignedCalls:
     """Makes calls as the SDK does, and fails as it does."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._ways: dict[tuple[str, str], Way] = {}
+        self._ways: Ways[tuple[str, str]] = Ways()
         for operation in OPERATIONS:
             wire.watch(operation)
 
@@ -77,7 +66,7 @@ class SignedCalls:
         key = operation, parameters["QueueUrl"]
         way = self._ways.get(key)
         refusal = ""
-        if way and monotonic() >= way.left_until:
+        if way and way.is_open:
             try:
                 answer = await self._wire.send(
                     "POST", way.place, headers=way.headers, body=orjson.dumps(parameters)
@@ -100,18 +89,14 @@ class SignedCalls:
         self, key: tuple[str, str], known: Way | None, refusal: str, parameters: Mapping[str, Any]
     ) -> None:
         """Keep what the SDK has just shown: how it asks, and that only it is answered."""
-        if (known and not refusal) or self._ways.get(key) is not known:
-            return  # nothing is new, or another call has kept it meanwhile
-        found = self._shown(parameters) or known
-        if found is None:
-            return
-        if refusal:
-            found = replace(found, left_until=monotonic() + LEFT_TO_SDK_S)
+        if self._ways.learn(
+            key,
+            known,
+            lambda: self._shown(parameters),
+            is_refused=bool(refusal),
+            most=QUEUES_KEPT * len(OPERATIONS),
+        ):
             log.info("signed_call_refused", operation=key[0], queue=key[1], reason=refusal)
-        self._ways.pop(key, None)
-        if len(self._ways) >= QUEUES_KEPT * len(OPERATIONS):
-            del self._ways[next(iter(self._ways))]
-        self._ways[key] = found
 
     def _shown(self, parameters: Mapping[str, Any]) -> Way | None:
         """How the SDK has just asked; None if a request made here would be another."""

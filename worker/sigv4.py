@@ -1,9 +1,9 @@
 """AWS Signature Version 4 of one request, in the headers.
 
 After the IAM user guide, "Create a signed AWS API request", and the Amazon S3 API reference,
-"Authenticating requests: using the Authorization header". The
-SDK's own signer builds a request object and two e-mail header tables for each signature, and costs
-thirty times as much, which is more than the request that it signs (docs/benchmarks.md).
+"Authenticating requests: using the Authorization header". The SDK's own signer builds a request
+object and two e-mail header tables for each signature, and costs thirty times as much, which is
+more than the request that it signs (docs/benchmarks.md).
 """
 
 from __future__ import annotations

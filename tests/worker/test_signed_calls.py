@@ -16,11 +16,12 @@ from aiohttp import web
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from tests.worker.aws_server import Answer, AwsServer, cut, heard, running
-from worker import aws, signed_calls
+from worker import aws, sdk_ways, signed_calls
 from worker.aws import AwsClients, open_clients
 from worker.metrics import Metrics
 from worker.queue import Queue, new_attempt_id
-from worker.sdk_wire import LEFT_TO_SDK_S, Place
+from worker.sdk_ways import LEFT_TO_SDK_S
+from worker.sdk_wire import Place
 
 URL = "https://sqs.test/000000000000/jobs"
 DELETE: dict[str, Any] = {"QueueUrl": URL, "Entries": [{"Id": "0", "ReceiptHandle": "r-한"}]}
@@ -242,7 +243,7 @@ async def test_what_is_refused_to_us_alone_is_left_to_the_sdk_for_a_while(
     refused: tuple[Answer, str],
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(signed_calls, "monotonic", lambda: now)
+    monkeypatch.setattr(sdk_ways, "monotonic", lambda: now)
     server.ours, reason = refused
     for _ in range(3):
         assert (await delete(clients))["Successful"] == [{"Id": "0"}]
@@ -313,6 +314,6 @@ async def test_a_server_that_goes_away_is_told_of_by_the_sdk(
         gone = f"http://127.0.0.1:{taken.getsockname()[1]}"
         way = clients.calls._ways["DeleteMessageBatch", URL]
         place = Place(f"{gone}/", way.place.region)
-        clients.calls._ways["DeleteMessageBatch", URL] = signed_calls.Way(place, way.headers)
+        clients.calls._ways["DeleteMessageBatch", URL] = sdk_ways.Way(place, way.headers)
         assert (await delete(clients))["Successful"] == [{"Id": "0"}]
     assert (len(server.by_us), len(server.by_sdk)) == (0, 1)

@@ -11,10 +11,10 @@ import pytest
 
 from tests.worker.aws_server import cut
 from tests.worker.objects.s3_server import PLACE, S3Server, failure, fetch, found
-from worker import objects
+from worker import sdk_ways
 from worker.aws import AwsClients, open_clients
 from worker.failures import ErrorCode
-from worker.sdk_wire import LEFT_TO_SDK_S
+from worker.sdk_ways import LEFT_TO_SDK_S
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ async def test_a_bucket_that_answers_the_sdk_alone_is_left_to_it_for_a_while(
     refusal: int | str,
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(objects, "monotonic", lambda: now)
+    monkeypatch.setattr(sdk_ways, "monotonic", lambda: now)
     if isinstance(refusal, int):
         server.refuse(refusal, "Refused", also_sdks=False)
     else:
