@@ -1,52 +1,44 @@
 """One analysis process: started and warmed, given one job at a time, ended whatever it does.
 
-One single-worker pebble pool for each: killing one idle child breaks a whole pebble pool for ever,
-and its own time limit runs on the wall clock; so the limit is kept here, on the monotonic clock,
-and a pool that lost its child is thrown away.
+It and the event loop speak over a pair of connected sockets, with no thread between them: a thread
+that carries each job and each answer would take the interpreter from the loop several times a job.
+The kernel closes the process's end with the process, whatever ends it, and after all that it said.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import multiprocessing
 import os
+import pickle
 import select
-import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError as FutureCancelled
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import psutil
-from pebble import ProcessExpired, ProcessPool
-from pebble.common.types import CONSTS
-
-from worker import child
+from worker import child, frames
 from worker.failures import ErrorCode, JobFailure
 from worker.logs import get_logger
 
 WARM_UP_TIMEOUT_S: Final = 180
 """A cold start may compile for half a minute on a slow host; longer means that it hangs."""
 
-DEATH_NEWS_S: Final = 1.0
-"""How long pebble may take to tell of a death that the kernel has already told."""
-
-POOL_LOOK_S: Final = 0.25
-"""How often each of pebble's two threads a pool wakes up to look. By itself it is 0.1 s, which is
-most of what an idle worker costs; deaths are told by the kernel here, and limits kept by us."""
+END_S: Final = 5.0
+"""How long the kernel may take to end a process that it was told to end, or that has ended."""
 
 _MAIN_MODULE: Final = threading.Lock()
 
 log = get_logger()
 
-CONSTS.sleep_unit = POOL_LOOK_S
+
+class ProcessDiedError(Exception):
+    """The process ended before it answered."""
 
 
 @contextmanager
@@ -61,86 +53,118 @@ def _without_main_module() -> Iterator[None]:
             sys.modules["__main__"] = main
 
 
+class _Line(asyncio.Protocol):
+    """The loop's end of the sockets: one question at a time, and its answer."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._hang_up = select.poll()
+        self._hang_up.register(stream, select.POLLHUP)
+        self._decoder = frames.Decoder()
+        self._answer: asyncio.Future[child.Answer] | None = None
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the other end is; asked of the kernel, whom the loop may not have heard yet."""
+        return not self.closed.done() and not self._hang_up.poll(0)
+
+    def ask(self, function: Callable[[Any], Any], request: Any) -> asyncio.Future[child.Answer]:
+        """Send a job; the future holds its answer, or `ProcessDiedError`.
+
+        Raises
+        ------
+        Exception
+            What pickle raises for a request that cannot leave its process. Nothing was sent.
+        """
+        parts = frames.encode((function, request))
+        self._answer = self._loop.create_future()
+        if self.closed.done() or self._transport is None:
+            self._answer.set_exception(ProcessDiedError())
+        else:
+            self._transport.writelines(parts)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        for pickled in self._decoder.pickles(data):
+            answer = self._answer
+            if answer is None or answer.done():  # whoever asked has gone, and the process with it
+                continue
+            try:
+                answer.set_result(pickle.loads(pickled))  # noqa: S301 - our own process
+            except Exception as error:
+                answer.set_exception(error)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.closed.set_result(None)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ProcessDiedError())
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
 class AnalysisProcess:
-    """One child in a pebble pool of its own."""
+    """One process, and the line to it."""
 
     def __init__(self, warm_ups: Sequence[Callable[[], None]]) -> None:
         context = multiprocessing.get_context("spawn")
-        self._more_time = context.RawValue(ctypes.c_double, 0.0)
-        self._pool: Any = ProcessPool(
-            max_workers=1,
-            context=context,
-            initializer=child.initialise,
-            initargs=(self._more_time, os.getpid()),
-        )
         self._warm_ups = list(warm_ups)
-        # One for all jobs: an event would take a task for each.
-        self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._more_time = context.RawValue(ctypes.c_double, 0.0)
+        self._ours, self._theirs = socket.socketpair()
+        self._process = context.Process(
+            target=child.serve, args=(self._theirs, self._more_time, os.getpid()), daemon=True
+        )
+        self._line = _Line(self._ours)
         self._is_stopped = False
-        self._pidfd: int | None = None
-        self._news = select.poll()
         self.pid = 0
         self.jobs = 0
         self.resident_mb = 0.0
 
     async def start(self) -> None:
-        """Start the child and wait until it is warm."""
+        """Start the process and wait until it is warm.
+
+        Raises
+        ------
+        ProcessDiedError
+            It ended before it was warm.
+        Exception
+            What the warm-up raised.
+        """
         # In a thread that lives as long as the process: the kernel ends a child with the thread
         # that started it.
-        future = await asyncio.to_thread(self._launch)
+        await asyncio.to_thread(self._launch)
+        self._ours.setblocking(False)
+        await asyncio.get_running_loop().create_unix_connection(lambda: self._line, sock=self._ours)
         async with asyncio.timeout(WARM_UP_TIMEOUT_S):
-            answer: child.Answer = await asyncio.wrap_future(future)
+            answer = await self._line.ask(child.warm_up, self._warm_ups)
+        if isinstance(answer.value, child.Raised):
+            raise answer.value.error
         self.pid = answer.value
         self.resident_mb = answer.resident_mb
-        self._watch()
 
-    def _launch(self) -> Any:
+    def _launch(self) -> None:
         with _without_main_module():
-            return self._pool.schedule(child.warm_up, args=[self._warm_ups])
-
-    def _watch(self) -> None:
-        """Have the kernel tell when the child dies, be it idle, receiving or computing."""
-        if not hasattr(os, "pidfd_open"):
-            return
-        try:
-            self._pidfd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            self._note_death()
-            return
-        self._news.register(self._pidfd, select.POLLIN)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_death)
-
-    def _on_death(self) -> None:
-        self._unwatch()
-        self._note_death()
-
-    def _note_death(self) -> None:
-        if not self._death.done():
-            self._death.set_result(None)
-
-    def _unwatch(self) -> None:
-        if self._pidfd is not None:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = None
+            self._process.start()
+        self._theirs.close()
 
     @property
     def is_alive(self) -> bool:
-        """Whether the child still runs."""
-        if self._death.done():
-            return False
-        if self._pidfd is not None:  # the loop may not have heard the kernel yet
-            return not self._news.poll(0)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
-        return False
+        """Whether the process still runs."""
+        return self._line.is_open
 
     async def wait_for_death(self) -> None:
-        """Return once the child has died."""
-        await asyncio.shield(self._death)
+        """Return once the process has died."""
+        await asyncio.shield(self._line.closed)
 
     async def run(self, function: Callable[[Any], Any], request: Any, timeout_s: float) -> Any:
-        """Run one job in the child.
+        """Run one job in the process.
 
         Raises
         ------
@@ -148,77 +172,79 @@ class AnalysisProcess:
             timeout, worker_lost, analysis_error. After the first two the process is of no use.
         """
         self._more_time.value = 0.0
-        started = time.monotonic()
         try:
-            # It only puts the job into a queue: the child has been started before.
-            future = asyncio.wrap_future(self._pool.schedule(child.call, args=[function, request]))
-        except RuntimeError as error:  # pebble has noticed the death already
-            raise _lost(error) from error
-        waited: set[asyncio.Future[Any]] = {future, self._death}
+            answer = self._line.ask(function, request)
+        except Exception as error:
+            raise _raised(type(error).__name__) from error
+        limit = _Limit(answer, timeout_s, self._more_time)
         try:
-            while not future.done():
-                left = started + timeout_s + self._more_time.value - time.monotonic()
-                if left <= 0:
-                    raise JobFailure(
-                        ErrorCode.TIMEOUT,
-                        f"The analysis did not end within {timeout_s + self._more_time.value:.0f} "
-                        "s and was stopped.",
-                    )
-                await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if self._death.done() and not future.done():
-                    await asyncio.wait({future}, timeout=DEATH_NEWS_S)
-                    if not future.done():
-                        raise _lost()
-            answer: child.Answer = future.result()
-        except _LOSSES as error:
-            raise _lost(error) from error
-        except (JobFailure, asyncio.CancelledError):
+            answered = await answer
+        except ProcessDiedError as error:
+            raise await self._lost() from error
+        except JobFailure:  # the time limit's
             raise
-        except Exception as error:  # the request could not be sent, or the value not sent back
+        except Exception as error:  # the value could not be read here
             raise _raised(type(error).__name__) from error
         finally:
-            if not future.done():
-                # A look-up of the result would end in a log line about an error nobody awaits.
-                future.add_done_callback(lambda f: f.cancelled() or f.exception())
+            limit.lift()
         self.jobs += 1
-        self.resident_mb = answer.resident_mb
-        if isinstance(answer.value, child.Raised):
-            log.error("analysis_raised", error=answer.value.name, trace=answer.value.trace)
-            raise _raised(answer.value.name)
-        return answer.value
+        self.resident_mb = answered.resident_mb
+        if isinstance(answered.value, child.Raised):
+            log.error("analysis_raised", error=answered.value.name, trace=answered.value.trace)
+            raise _raised(answered.value.name)
+        return answered.value
+
+    async def _lost(self) -> JobFailure:
+        await asyncio.to_thread(self._process.join, END_S)
+        code = self._process.exitcode
+        how = f" with exit code {code}" if code is not None else ""
+        return JobFailure(ErrorCode.WORKER_LOST, f"The analysis process died{how}.")
 
     async def stop(self) -> None:
-        """End the child at once, whatever it does."""
+        """End the process at once, whatever it does."""
         if self._is_stopped:
             return
         self._is_stopped = True
-        self._kill()
-        self._unwatch()
-        self._note_death()
-        await asyncio.to_thread(self._end_pool)
+        self._line.close()
+        await asyncio.to_thread(self._end)
 
-    def _kill(self) -> None:
-        """Kill the child itself: never a process that has got its number since it died."""
-        with contextlib.suppress(ProcessLookupError):
-            if self._pidfd is not None:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            elif self.pid and not self._death.done():
-                os.kill(self.pid, signal.SIGKILL)
-
-    def _end_pool(self) -> None:
-        self._pool.stop()
-        self._pool.join()
+    def _end(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+        if self._process.ident is None:  # it was never started
+            return
+        self._process.kill()
+        self._process.join(END_S)
 
 
-_LOSSES: Final = (ProcessExpired, BrokenProcessPool, FutureCancelled, BrokenPipeError, EOFError)
-"""What pebble raises when the child died computing, idle or receiving."""
+class _Limit:
+    """A job's time limit, on the monotonic clock, which the process may lengthen as it runs."""
+
+    def __init__(
+        self, answer: asyncio.Future[child.Answer], timeout_s: float, more_time: ctypes.c_double
+    ) -> None:
+        self._answer = answer
+        self._timeout_s = timeout_s
+        self._more_time = more_time
+        self._started = time.monotonic()
+        self._timer = answer.get_loop().call_later(timeout_s, self._look)
+
+    def lift(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        allowed_s = self._timeout_s + self._more_time.value
+        left_s = self._started + allowed_s - time.monotonic()
+        if left_s > 0:
+            self._timer = self._answer.get_loop().call_later(left_s, self._look)
+        elif not self._answer.done():
+            self._answer.set_exception(
+                JobFailure(
+                    ErrorCode.TIMEOUT,
+                    f"The analysis did not end within {allowed_s:.0f} s and was stopped.",
+                )
+            )
 
 
 def _raised(name: str) -> JobFailure:
     return JobFailure(ErrorCode.ANALYSIS_ERROR, f"The analysis raised {name}.")
-
-
-def _lost(error: BaseException | None = None) -> JobFailure:
-    code = getattr(error, "exitcode", None)
-    how = f" with exit code {code}" if code is not None else ""
-    return JobFailure(ErrorCode.WORKER_LOST, f"The analysis process died{how}.")

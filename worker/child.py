@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +15,8 @@ from functools import cache
 from typing import Any, Final
 
 import psutil
+
+from worker import frames
 
 PR_SET_PDEATHSIG: Final = 1
 """prctl(2): have the kernel send a signal when the parent ends."""
@@ -24,10 +28,16 @@ _more_time: ctypes.c_double | None = None
 
 @dataclass(frozen=True)
 class Raised:
-    """What a function raised, as text: not every exception survives the way to the parent."""
+    """What a function raised: its name, its traceback, and itself or what can be sent of it."""
 
     name: str
     trace: str
+    error: Exception
+
+    @classmethod
+    def now(cls, error: Exception) -> Raised:
+        """Describe the error that is being handled."""
+        return cls(type(error).__name__, traceback.format_exc(), _that_can_be_sent(error))
 
 
 @dataclass(frozen=True)
@@ -56,23 +66,52 @@ def allow_more_time(seconds: float) -> None:
         _more_time.value = seconds
 
 
-def warm_up(functions: Sequence[Callable[[], None]]) -> Answer:
-    """Run the warm-up of every handler; the answer's value is the process id."""
+def serve(stream: socket.socket, more_time: Any, parent_pid: int) -> None:
+    """Do one job after the other, until the parent closes its end."""
+    initialise(more_time, parent_pid)
+    with stream:
+        while True:
+            try:
+                _send(stream, _answer(frames.receive(stream)))
+            except (EOFError, ConnectionError):
+                return
+
+
+def warm_up(functions: Sequence[Callable[[], None]]) -> int:
+    """Run the warm-up of every handler; give the process id."""
     for function in functions:
         function()
-    return Answer(os.getpid(), _resident_mb())
+    return os.getpid()
 
 
-def call(function: Callable[[Any], Any], request: Any) -> Answer:
-    """Run one analysis."""
+def _answer(pickled: bytearray) -> Answer:
     if _more_time is not None:
         _more_time.value = 0.0
     value: Any
     try:
+        function, request = pickle.loads(pickled)  # noqa: S301 - our own parent
+        del pickled  # it holds the recording a second time
         value = function(request)
     except Exception as error:
-        value = Raised(type(error).__name__, traceback.format_exc())
+        value = Raised.now(error)
     return Answer(value, _resident_mb())
+
+
+def _send(stream: socket.socket, answer: Answer) -> None:
+    try:
+        parts = frames.encode(answer)
+    except Exception as error:
+        parts = frames.encode(Answer(Raised.now(error), answer.resident_mb))
+    for part in parts:
+        stream.sendall(part)
+
+
+def _that_can_be_sent(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _resident_mb() -> float:

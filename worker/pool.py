@@ -6,12 +6,9 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Final
 
-from pebble import ProcessExpired
-
-from worker.analysis_process import AnalysisProcess
+from worker.analysis_process import AnalysisProcess, ProcessDiedError
 from worker.failures import ErrorCode, JobFailure
 from worker.logs import get_logger
 
@@ -182,7 +179,7 @@ class AnalysisPool:
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
                 return await self._start_one()
-            except (ProcessExpired, BrokenProcessPool) as error:
+            except ProcessDiedError as error:
                 if attempt == START_ATTEMPTS:
                     raise
                 log.warning("analysis_process_died_while_starting", error=repr(error)[:200])

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 LIBRARIES: Final = (
     "numpy", "onnxruntime", "praat-parselmouth", "soundfile", "librosa", "aiobotocore", "httpx",
-    "pebble",
+    "aiohttp",
 )  # fmt: skip
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 _GB: Final = 2**30

@@ -32,7 +32,7 @@ IO_MB_BOUND: Final = Bound("<=", 120)
 IO_CODE: Final = "import worker.cli, worker.service, worker.audio_analysis"
 CHILD_CODE: Final = "import worker.child, worker.audio_analysis as job; job.warm_up()"
 BARE_CODE: Final = (
-    "import aiobotocore.session, httpx, pydantic_settings, pebble, structlog, typer, numpy, "
+    "import aiobotocore.session, httpx, pydantic_settings, structlog, typer, numpy, "
     "onnxruntime, parselmouth, soundfile, soxr, av"
 )
 """The libraries alone, in one process: what no worker starts without."""

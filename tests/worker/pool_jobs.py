@@ -109,6 +109,18 @@ def answer_awkwardly(_request: object) -> Any:
     return lambda: None
 
 
+class Unreadable:
+    """What pickles and does not unpickle."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, ("not a number",)
+
+
+def answer_unreadably(_request: object) -> Unreadable:
+    """Return what the parent cannot read."""
+    return Unreadable()
+
+
 class SlowToReceive:
     """A request whose arrival takes for ever: the process is receiving, not yet computing."""
 

@@ -6,7 +6,9 @@ import asyncio
 import os
 import platform
 import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,7 +98,7 @@ async def test_a_step_of_the_wall_clock_neither_ends_nor_spares_a_job(
     worker = await begun(tmp_path / "flag")
     wall_clock = time.time
     monkeypatch.setattr(time, "time", lambda: wall_clock() + step_s)
-    await asyncio.sleep(0.3)  # long enough for pebble's own look at its clock, ten times a second
+    await asyncio.sleep(0.3)  # whoever looks at the wrong clock now and then has looked
     assert not job.done()
     gate.touch()
     assert await job == worker
@@ -123,22 +125,39 @@ async def test_an_exception_that_cannot_cross_is_analysis_error_too(make_pool: M
     assert [await pool.run(jobs.pid, None, LONG_S)] == before
 
 
-async def test_an_answer_that_cannot_cross_fails_its_own_job_alone(make_pool: MakePool) -> None:
+@pytest.mark.parametrize(
+    ("function", "request_"),
+    [
+        pytest.param(jobs.answer_awkwardly, None, id="answer that cannot be sent"),
+        pytest.param(jobs.answer_unreadably, None, id="answer that cannot be read"),
+        pytest.param(jobs.pid, lambda: None, id="request that cannot be sent"),
+        pytest.param(jobs.pid, jobs.Unreadable(), id="request that cannot be read"),
+    ],
+)
+async def test_what_cannot_cross_fails_its_own_job_alone_and_the_process_is_kept(
+    make_pool: MakePool, function: Callable[[object], object], request_: object
+) -> None:
     pool = await make_pool()
+    before = pool.pids
     async with asyncio.timeout(20):
-        code = await code_of(pool.run(jobs.answer_awkwardly, None, LONG_S))
-    assert code in (ErrorCode.ANALYSIS_ERROR, ErrorCode.WORKER_LOST)
-    async with asyncio.timeout(20):
-        assert await pool.run(jobs.pid, None, LONG_S) in pool.pids
+        assert await code_of(pool.run(function, request_, LONG_S)) is ErrorCode.ANALYSIS_ERROR
+        assert [await pool.run(jobs.pid, None, LONG_S)] == before
 
 
-async def test_a_request_that_cannot_cross_fails_its_own_job_alone(make_pool: MakePool) -> None:
-    pool = await make_pool()
-    async with asyncio.timeout(20):
-        code = await code_of(pool.run(jobs.pid, lambda: None, LONG_S))
-    assert code in (ErrorCode.ANALYSIS_ERROR, ErrorCode.WORKER_LOST)
-    async with asyncio.timeout(20):
-        assert await pool.run(jobs.pid, None, LONG_S) in pool.pids
+async def test_jobs_are_carried_by_no_thread(make_pool: MakePool, tmp_path: Path) -> None:
+    def threads() -> list[str]:
+        return sorted(thread.name for thread in threading.enumerate())
+
+    pool = await make_pool(2)
+    before = threads()
+    gate = tmp_path / "gate"
+    job = asyncio.create_task(
+        pool.run(jobs.until_exists, (str(tmp_path / "flag"), str(gate)), LONG_S)
+    )
+    await begun(tmp_path / "flag")
+    assert threads() == before
+    gate.touch()
+    await job
 
 
 async def test_a_process_does_not_import_the_programs_main_module(make_pool: MakePool) -> None:
