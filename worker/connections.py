@@ -18,7 +18,8 @@ import socket
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -74,12 +75,20 @@ class CheckedResolver(AbstractResolver):
 
 
 class Dialling:
-    """Whether a connection was made for a request, as its trace tells (`trace_request_ctx`)."""
-
-    __slots__ = ("is_new",)
+    """Whether a connection was made for the requests of the task that entered this."""
 
     def __init__(self) -> None:
         self.is_new = False
+
+    def __enter__(self) -> Self:
+        self._token = _dialling.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _dialling.reset(self._token)
+
+
+_dialling: ContextVar[Dialling | None] = ContextVar("dialling", default=None)
 
 
 class Session:
@@ -98,10 +107,10 @@ class Session:
             # An address in the URL itself is not resolved, and so was not checked before.
             family, kind, protocol, _, place = info
             guard.check(place[0])
+            if dialling := _dialling.get():
+                dialling.is_new = True
             return socket.socket(family, kind, protocol)
 
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_create_start.append(_note_dialling)
         self.http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=CheckedResolver(guard),
@@ -119,7 +128,6 @@ class Session:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # a small answer cannot become a large one
             trust_env=False,  # a proxy would dial what the guard has not seen
-            trace_configs=[tracing],
         )
         self.in_use = 0
         self._most = 0
@@ -207,7 +215,3 @@ class Connections:
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _note_dialling(_: aiohttp.ClientSession, context: Any, __: object) -> None:
-    context.trace_request_ctx.is_new = True

@@ -167,7 +167,7 @@ class Consumer:
     async def _poll(self, rank: int, queue: Queue) -> None:
         """Receive for as long as the worker runs."""
         pause = POLL_ERROR_FIRST_S
-        attempt_id = new_attempt_id()
+        attempt_id = _attempt_id(queue)
         was_empty = True
         while await self._may_poll():
             permits = await self._permits(rank, self._wanted(queue, was_empty=was_empty))
@@ -193,7 +193,7 @@ class Consumer:
                 self._intake.release(rank, permits)
                 raise
             pause = POLL_ERROR_FIRST_S
-            attempt_id = new_attempt_id()
+            attempt_id = _attempt_id(queue)
             self._intake.received(rank, asked=permits, got=len(messages))
             self._intake.release(rank, permits - len(messages))
             for message in messages:
@@ -243,7 +243,9 @@ class Consumer:
     async def _sleep(self, seconds: float) -> None:
         await self._or_stop(asyncio.sleep(seconds))
 
-    async def _receive(self, rank: int, queue: Queue, limit: int, attempt_id: str) -> list[Message]:
+    async def _receive(
+        self, rank: int, queue: Queue, limit: int, attempt_id: str | None
+    ) -> list[Message]:
         self._polling_since[rank] = time.monotonic()
         try:
             return await queue.receive(
@@ -391,6 +393,11 @@ class Consumer:
             pass
         self.unsettled += 1
         return "left_to_visibility_timeout"
+
+
+def _attempt_id(queue: Queue) -> str | None:
+    """What a receive that is repeated after an error is known by: FIFO queues alone have it."""
+    return new_attempt_id() if queue.is_fifo else None
 
 
 def _must_not_end(task: asyncio.Task[None]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import platform
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -29,6 +29,8 @@ from worker.failures import CODES, Policy
 
 if TYPE_CHECKING:
     from worker.settings import Settings
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 PREFIX: Final = "analysis_worker"
 
@@ -84,6 +86,7 @@ class Metrics:
         self._emf = emf
         self._flusher: asyncio.Task[None] | None = None
         self._seen: dict[str, set[str]] = {}
+        self._children: dict[tuple[Any, ...], Any] = {}
         self._in_flight_now = 0
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -168,9 +171,9 @@ class Metrics:
     def received(self, queue: str, count: int, lag_s: float) -> None:
         """`count` messages came from a queue (a URL or a name), sent `lag_s` ago."""
         name = self._bounded("queue", queue_name(queue))
-        self._received.labels(name).inc(count)
+        self._child(self._received, name).inc(count)
         for _ in range(count):
-            self._lag.labels(name).observe(max(0.0, lag_s))
+            self._child(self._lag, name).observe(max(0.0, lag_s))
         if self._emf:
             self._emf.count("MessagesReceived", count, Queue=name)
             for _ in range(count):
@@ -180,14 +183,14 @@ class Metrics:
         """A receive was settled: `outcome` says how, `code` why (None or empty: no failure)."""
         outcome = self._bounded("outcome", outcome)
         code = self._bounded("code", code or NO_CODE)
-        self._settled.labels(outcome, code).inc()
+        self._child(self._settled, outcome, code).inc()
         if self._emf:
             self._emf.count("JobsSettled", Outcome=outcome, Code=code)
 
     def job_duration(self, stage: str, seconds: float) -> None:
         """A job spent `seconds` in a stage, one of `STAGES`."""
         stage = self._bounded("stage", stage)
-        self._duration.labels(stage).observe(seconds)
+        self._child(self._duration, stage).observe(seconds)
         if self._emf:
             self._emf.observe("StageDuration", seconds, Stage=stage)
 
@@ -215,21 +218,21 @@ class Metrics:
     def lease_lost(self, reason: str) -> None:
         """A job was given up: its lease ran out, or its message came back."""
         reason = self._bounded("reason", reason)
-        self._lost.labels(reason).inc()
+        self._child(self._lost, reason).inc()
         if self._emf:
             self._emf.count("LeasesLost", Reason=reason)
 
     def child_restarted(self, cause: str) -> None:
         """An analysis process was replaced."""
         cause = self._bounded("cause", cause)
-        self._restarts.labels(cause).inc()
+        self._child(self._restarts, cause).inc()
         if self._emf:
             self._emf.count("ChildRestarts", Cause=cause)
 
     def webhook_attempt(self, status_class: str) -> None:
         """One attempt ended: `2xx` … `5xx`, `transport`, `refused`, or `open` (not tried)."""
         status_class = self._bounded("status_class", status_class)
-        self._attempts.labels(status_class).inc()
+        self._child(self._attempts, status_class).inc()
         if self._emf:
             self._emf.count("WebhookAttempts", StatusClass=status_class)
 
@@ -243,14 +246,14 @@ class Metrics:
         """A call to SQS ended."""
         operation = self._bounded("operation", operation)
         result = "ok" if ok else "error"
-        self._calls.labels(operation, result).inc()
+        self._child(self._calls, operation, result).inc()
         if self._emf:
             self._emf.count("SqsCalls", Operation=operation, Result=result)
 
     def delivered(self, sink: str) -> None:
         """An event was taken by a sink: `webhook` or `result_queue`."""
         sink = self._bounded("sink", sink)
-        self._delivered.labels(sink).inc()
+        self._child(self._delivered, sink).inc()
         if self._emf:
             self._emf.count("EventsDelivered", Sink=sink)
 
@@ -265,7 +268,7 @@ class Metrics:
         name = self._bounded("queue", queue_name(queue))
         states = {"visible": visible, "in_flight": in_flight, "delayed": delayed}
         for state, count in states.items():
-            self._depth.labels(name, state).set(count)
+            self._child(self._depth, name, state).set(count)
             if self._emf:
                 self._emf.gauge("QueueMessages", count, Queue=name, State=state)
 
@@ -302,6 +305,14 @@ class Metrics:
             return OTHER
         seen.add(value)
         return value
+
+    def _child(self, metric: M, *labels: str) -> M:
+        """The series of bounded labels; to look it up in the metric takes longer than to count."""
+        key = (metric, labels)
+        child: M | None = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
 
     def _build_info(self) -> None:
         info = self._gauge(

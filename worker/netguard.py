@@ -32,7 +32,9 @@ from worker.failures import ErrorCode, JobFailure
 from worker.resolver import Resolver, SystemResolver
 from worker.settings import Settings
 
-REMEMBERED_URLS: Final = 1024
+REMEMBERED: Final = 1024
+"""Jobs share their consumers, and ask for each several times: URLs and addresses that are not read
+anew each time."""
 
 MAX_HOST_CHARS: Final = 253
 """The longest host name (RFC 1035, section 2.3.4, less the trailing dot)."""
@@ -184,8 +186,8 @@ class NetGuard:
         self._allow_http = allow_http or allow_private
         self._allow_private = allow_private
         self._resolve = resolver or SystemResolver()
-        # Many jobs name one URL, and each asks for it several times.
-        self._remembered = lru_cache(maxsize=REMEMBERED_URLS)(self._read)
+        self._target = lru_cache(maxsize=REMEMBERED)(self._read)
+        self._address = lru_cache(maxsize=REMEMBERED)(self._read_address)
 
     @classmethod
     def from_settings(cls, settings: Settings, resolver: Resolver | None = None) -> NetGuard:
@@ -206,7 +208,7 @@ class NetGuard:
         JobFailure
             `url_refused`, naming what is wrong; never the path or the query, where tokens stand.
         """
-        return self._remembered(url)
+        return self._target(url)
 
     def _read(self, url: str) -> Target:
         if len(url) > MAX_URL_CHARS:
@@ -284,12 +286,16 @@ class NetGuard:
         """
         named = text if host is None else host
         try:
-            address = ip_address(text)
+            address, objection = self._address(text)
         except ValueError:
             raise _refused(f"its host {named!r} resolves to something unreadable") from None
-        if objection := self.objection(address):
+        if objection:
             raise _refused(f"its host {named!r} leads to {objection}")
         return address
+
+    def _read_address(self, text: str) -> tuple[Address, str | None]:
+        address = ip_address(text)
+        return address, self.objection(address)
 
     def objection(self, address: Address) -> str | None:
         """Why nothing may be sent to an address, or None.
@@ -323,6 +329,7 @@ def _refused(why: str) -> JobFailure:
     return JobFailure(ErrorCode.URL_REFUSED, f"The webhook URL is refused: {why}.")
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _literal(host: str) -> Address | None:
     try:
         return ip_address(host)

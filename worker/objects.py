@@ -23,6 +23,7 @@ from worker.sdk_ways import Way, Ways
 from worker.sdk_wire import REFUSALS, Place, Wire, metadata
 
 if TYPE_CHECKING:
+    import aiohttp
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
 
@@ -72,15 +73,15 @@ class SignedObjects:
             try:
                 answer = await self._ask_once(known, location.key, unless_etag)
             except (BotoCoreError, ClientError) as error:
-                refusal = type(error).__name__  # the SDK's own attempt says what is wrong
+                refusal = type(error.__cause__ or error).__name__  # the SDK's own says more
             else:
-                if answer.status_code == HTTPStatus.OK:
+                if answer.status == HTTPStatus.OK:
                     return _reply(answer)
-                answer.raw.release()
-                if answer.status_code == HTTPStatus.NOT_MODIFIED:
+                answer.release()
+                if answer.status == HTTPStatus.NOT_MODIFIED:
                     raise ClientError(_unchanged(answer), "GetObject")
-                if answer.status_code in REFUSALS:
-                    refusal = f"status {answer.status_code}"
+                if answer.status in REFUSALS:
+                    refusal = f"status {answer.status}"
         self._wire.forget()
         try:
             reply = await plain_get(self._wire.client, location, unless_etag=unless_etag)
@@ -91,7 +92,7 @@ class SignedObjects:
         self._learn(location, known, refusal)
         return reply
 
-    async def _ask_once(self, bucket: Way, key: str, etag: str | None) -> Any:
+    async def _ask_once(self, bucket: Way, key: str, etag: str | None) -> aiohttp.ClientResponse:
         """Send one signed request."""
         return await self._wire.send(
             "GET",
@@ -122,18 +123,18 @@ class SignedObjects:
         return Way(Place(request.url.removesuffix(path), region)) if region else None
 
 
-def _reply(answer: Any) -> GetObjectOutputTypeDef:
+def _reply(answer: aiohttp.ClientResponse) -> GetObjectOutputTypeDef:
     # No length where the body comes in chunks: then it ends where they do.
     length: Any = answer.headers.get("content-length")
     return {  # type: ignore[typeddict-item]  # what nobody asks for is left out
         "ResponseMetadata": metadata(answer),
         "ETag": answer.headers.get("etag", ""),
         "ContentLength": int(length or 0),
-        "Body": StreamingBody(answer.raw, length),
+        "Body": StreamingBody(answer, length),
     }
 
 
-def _unchanged(answer: Any) -> Any:
+def _unchanged(answer: aiohttp.ClientResponse) -> Any:
     return {"Error": {"Code": "304"}, "ResponseMetadata": metadata(answer)}
 
 

@@ -48,7 +48,6 @@ class Task:
     job: AnalysisJob
     handler: JobHandler
     attempt: int
-    fingerprint: str
     traceparent: str | None
 
     @classmethod
@@ -60,9 +59,13 @@ class Task:
             job,
             handler,
             message.receive_count,
-            fingerprint(job, handler.job_type),
             message.attributes.get(TRACEPARENT_ATTRIBUTE),
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this job from another of the same id."""
+        return fingerprint(self.job, self.handler.job_type)
 
 
 class Pipeline:
@@ -226,9 +229,7 @@ class Pipeline:
         progress: Progress,
         on_started: Callable[[], None],
     ) -> bytes:
-        key = cache_key(
-            task.handler.job_type, task.handler.version(), inputs, _options_of(request, inputs)
-        )
+        key = self._cache_key(task, inputs, request)
         if (kept := await self._cached(key)) is not None:
             log.info("result_from_cache", key=key[:12])
             return kept
@@ -253,6 +254,13 @@ class Pipeline:
             self._metrics.job_duration(stage, seconds)
         await self._cache(key, answer.result)
         return answer.result
+
+    def _cache_key(self, task: Task, inputs: Mapping[str, bytes], request: Any) -> str:
+        if self._results is None:
+            return ""
+        return cache_key(
+            task.handler.job_type, task.handler.version(), inputs, _options_of(request, inputs)
+        )
 
     async def _cached(self, key: str) -> bytes | None:
         """A cache that cannot be read is no reason to fail a job that can be scored."""

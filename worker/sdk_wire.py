@@ -1,8 +1,8 @@
 """An SDK client seen from below: the session that it sends through, and what it sends.
 
-What is asked for with every job goes by that session without the rest of the SDK, which costs
-several times the request: inputs (worker/objects.py) and the calls that each message gets
-(worker/signed_calls.py). Where they go and how is read off what the SDK itself has just sent.
+What is asked for with every job goes by that session's connections without the rest of the SDK,
+which costs several times the request: inputs (worker/objects.py) and the calls that each message
+gets (worker/signed_calls.py). Where they go and how is read off what the SDK itself has just sent.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
-from botocore.awsrequest import AWSPreparedRequest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import HTTPClientError, NoCredentialsError
 from yarl import URL
 
 from worker import sigv4
@@ -66,6 +66,57 @@ class Place:
         return URL(self.url, encoded=True).raw_path
 
 
+class WireSession(AIOHTTPSession):
+    """The SDK's HTTP session, which can also be asked without its requests and answers.
+
+    With all that the environment and the profile say of proxies, CA bundles, client certificates
+    and time-outs; its connections serve both.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._proxies = cache(self._proxy_for)
+
+    async def ask(
+        self,
+        method: str,
+        place: Place,
+        further_path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        stream: bool,
+    ) -> aiohttp.ClientResponse:
+        """Send a request once; no redirect is followed.
+
+        Raises
+        ------
+        BotoCoreError
+            No answer came, or not all of it.
+        """
+        proxy, proxy_headers = self._proxies(place)
+        try:
+            session = await self._get_session(proxy)  # type: ignore[attr-defined]  # no stub has it
+            answer: aiohttp.ClientResponse = await session.request(
+                method,
+                URL(place.url + further_path, encoded=True),
+                headers=headers,
+                data=body or None,
+                allow_redirects=False,
+                proxy=proxy,
+                proxy_headers=proxy_headers,
+            )
+            if not stream:
+                await answer.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise HTTPClientError(error=error) from error
+        return answer
+
+    def _proxy_for(self, place: Place) -> tuple[str | None, dict[str, str]]:
+        proxies = self._proxy_config  # type: ignore[attr-defined]  # no stub has it
+        return proxies.proxy_url_for(place.url), proxies.proxy_headers_for(place.url)
+
+
 class Wire:
     """A client and its session.
 
@@ -85,7 +136,7 @@ class Wire:
         self,
         client: Any,
         session: AioSession,
-        http: AIOHTTPSession,
+        http: WireSession,
         *,
         service: str,
         user_agent: str,
@@ -94,7 +145,8 @@ class Wire:
         self._session = session
         self._http = http
         self._service = service
-        self._user_agent = {"User-Agent": user_agent}
+        # What it answers is read as it is; the SDK asks for the same.
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
 
     def watch(self, operation: str) -> None:
         """Note what the SDK sends for an operation, as `sent`."""
@@ -125,7 +177,7 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         stream: bool = False,
-    ) -> Any:
+    ) -> aiohttp.ClientResponse:
         """Send one signed request, once.
 
         Parameters
@@ -156,18 +208,16 @@ class Wire:
             headers=headers,
             body=body,
         )
-        sent: Any = signed | self._user_agent  # the stubs ask for what requests would send
-        request: Any = AWSPreparedRequest(
-            method, place.url + further_path, sent, body=body or None, stream_output=stream
+        return await self._http.ask(
+            method, place, further_path, headers=signed | self._headers, body=body, stream=stream
         )
-        return await self._http.send(request)
 
 
-def metadata(answer: Any) -> dict[str, Any]:
+def metadata(answer: aiohttp.ClientResponse) -> dict[str, Any]:
     """What the SDK tells beside a reply."""
     headers = answer.headers
     return {
-        "HTTPStatusCode": answer.status_code,
+        "HTTPStatusCode": answer.status,
         # The first is what services other than S3 call it, and local stacks in S3's place.
         "RequestId": headers.get("x-amzn-requestid") or headers.get("x-amz-request-id", ""),
         "HostId": headers.get("x-amz-id-2", ""),
@@ -179,10 +229,10 @@ async def open_wire(
     session: AioSession, service: str, config: AioConfig, *, region: str, user_agent: str
 ) -> AsyncIterator[Wire]:
     """Open a client, and keep the HTTP session that it makes."""
-    made: list[AIOHTTPSession] = []
+    made: list[WireSession] = []
 
-    class Session(AIOHTTPSession):
-        """The client makes it, with all that the environment and the profile say; it is kept."""
+    class Session(WireSession):
+        """The client makes it; it is kept."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)

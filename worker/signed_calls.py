@@ -24,6 +24,7 @@ from worker.sdk_ways import Way, Ways
 from worker.sdk_wire import REFUSALS, Place, Wire, metadata
 
 if TYPE_CHECKING:
+    import aiohttp
     from types_aiobotocore_sqs import SQSClient
 
 OPERATIONS: Final = frozenset(
@@ -71,11 +72,11 @@ class SignedCalls:
                 answer = await self._wire.send(
                     "POST", way.place, headers=way.headers, body=orjson.dumps(parameters)
                 )
-                body = await answer.content
-                if answer.status_code == HTTPStatus.OK:
+                body = await answer.read()
+                if answer.status == HTTPStatus.OK:
                     return _reply(answer, body)
-                if answer.status_code in REFUSALS and _THROTTLED not in body:
-                    refusal = f"status {answer.status_code}"
+                if answer.status in REFUSALS and _THROTTLED not in body:
+                    refusal = f"status {answer.status}"
             except ValueError:
                 refusal = "no JSON"
             except BotoCoreError:
@@ -120,7 +121,7 @@ async def plain_ask(sqs: SQSClient, operation: str, parameters: Mapping[str, Any
     return await getattr(sqs, xform_name(operation))(**parameters)
 
 
-def _reply(answer: Any, body: bytes) -> dict[str, Any]:
+def _reply(answer: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:
     """Read a reply as the SDK does: without members that are null, and blobs as bytes.
 
     Raises

@@ -137,16 +137,16 @@ class Exchanger:
         body: bytes,
         headers: Mapping[str, str],
     ) -> Answer:
-        dialling = Dialling()
-        try:
-            return await _post(session, target, body, headers, dialling)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if dialling.is_new:
-                raise
+        with Dialling() as dialling:
+            try:
+                return await _post(session, target, body, headers)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if dialling.is_new:
+                    raise
         # A kept connection may be closed over there at the moment of sending. That says nothing
         # of the consumer, and a repeat does no harm, for it has the same id.
         async with self.connections.afresh() as new:
-            return await _post(new, target, body, headers, dialling)
+            return await _post(new, target, body, headers)
 
 
 async def _post(
@@ -154,14 +154,9 @@ async def _post(
     target: Target,
     body: bytes,
     headers: Mapping[str, str],
-    dialling: Dialling,
 ) -> Answer:
     async with session.post(
-        target.url,
-        data=body,
-        headers=headers,
-        allow_redirects=False,
-        trace_request_ctx=dialling,
+        target.url, data=body, headers=headers, allow_redirects=False
     ) as answer:
         await _read(answer)
         return Answer(answer.status, retry_after_s(answer.headers.get("Retry-After")))

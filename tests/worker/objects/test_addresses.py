@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
-from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.config import AioConfig
-from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import web
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from multidict import CIMultiDict
 from yarl import URL
 
 from tests.worker.aws_server import through_proxy
@@ -78,12 +79,15 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every request to S3 in AWS, none of which leaves the machine."""
     requests: list[Any] = []
 
-    async def send(_: Any, request: Any) -> AioAWSResponse:
-        requests.append(request)
-        headers: Any = {"content-length": "0"}
-        return AioAWSResponse(request.url, 200, headers, SimpleNamespace())
+    async def request(
+        _: Any, method: str, url: URL, *, headers: Mapping[str, str], **__: Any
+    ) -> SimpleNamespace:
+        requests.append(SimpleNamespace(url=str(url), headers=CIMultiDict(headers)))
+        answered = {"content-length": "0"}
+        raw = [(name.encode(), value.encode()) for name, value in answered.items()]
+        return SimpleNamespace(url=url, status=200, headers=answered, raw_headers=raw)
 
-    monkeypatch.setattr(AIOHTTPSession, "send", send)
+    monkeypatch.setattr(aiohttp.ClientSession, "request", request)
     return requests
 
 
