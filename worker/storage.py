@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientError as StreamError
 from botocore.exceptions import ClientError
@@ -14,7 +13,8 @@ from botocore.exceptions import ClientError
 from worker import spans
 from worker.failures import ErrorCode, JobFailure, classify
 from worker.locations import S3Location
-from worker.objects import SignedObjects, plain_get, status_of
+from worker.objects import SignedObjects
+from worker.sdk_objects import SdkObjects, status_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -44,7 +44,7 @@ class Storage:
     Parameters
     ----------
     objects
-        Reads inputs, cheaper than `s3` does; none = `s3` reads them too.
+        Reads and writes objects for less than `s3` does; none = `s3` does it.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Storage:
         cache_bytes: int = REFERENCE_CACHE_BYTES,
     ) -> None:
         self._s3 = s3
-        self._get = objects.get if objects else partial(plain_get, s3)
+        self._objects = objects or SdkObjects(s3)
         self._cache_bytes = cache_bytes
         self._cache: OrderedDict[S3Location, Fetched] = OrderedDict()
         self._cached_bytes = 0
@@ -89,7 +89,7 @@ class Storage:
         named = f"{what} {location}"
         kept = self._cache.get(location) if shared else None
         try:
-            reply = await self._get(location, unless_etag=kept.etag if kept else None)
+            reply = await self._objects.get(location, unless_etag=kept.etag if kept else None)
             spans.answered(span, reply)
             async with reply["Body"] as stream:
                 length = reply.get("ContentLength") or 0
@@ -146,7 +146,7 @@ class Storage:
         """
         with spans.s3("GetObject", location) as span:
             try:
-                reply = await plain_get(self._s3, location)
+                reply = await self._objects.get(location, may_be_absent=True)
                 spans.answered(span, reply)
                 async with reply["Body"] as stream:
                     return await stream.read(), dict(reply.get("Metadata", {}))
@@ -180,17 +180,15 @@ class Storage:
         if_absent: bool = False,
     ) -> bool:
         """Write an object of JSON; False if `if_absent` was asked for and it was there."""
-        options: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         for attempt in range(1, CONFLICT_ATTEMPTS + 1):
             with spans.s3("PutObject", location) as span:
                 try:
-                    reply = await self._s3.put_object(
-                        Bucket=location.bucket,
-                        Key=location.key,
-                        Body=data,
-                        ContentType="application/json",
-                        Metadata=metadata or {},
-                        **options,
+                    reply = await self._objects.put(
+                        location,
+                        data,
+                        content_type="application/json",
+                        metadata=metadata or {},
+                        if_absent=if_absent,
                     )
                 except ClientError as error:
                     spans.answered(span, error.response)
@@ -207,7 +205,7 @@ class Storage:
     async def remove(self, location: S3Location) -> None:
         """Remove an object, if it is there."""
         with spans.s3("DeleteObject", location) as span:
-            reply = await self._s3.delete_object(Bucket=location.bucket, Key=location.key)
+            reply = await self._objects.delete(location)
             spans.answered(span, reply)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from worker.aws import open_clients
+from worker.aws import AwsClients, open_clients
 from worker.contract import Addressee, AnalysisJob, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
+from worker.locations import S3Location
 from worker.results import ResultStore, cache_key, fingerprint
 from worker.storage import Storage
 
@@ -19,15 +20,23 @@ BUCKET = "results"
 
 
 @pytest_asyncio.fixture
-async def s3(moto_endpoint: str) -> AsyncIterator[Any]:
-    async with open_clients(wait_time_s=0) as clients:
-        await clients.s3.create_bucket(Bucket=BUCKET)
-        yield clients.s3
+async def clients(moto_endpoint: str) -> AsyncIterator[AwsClients]:
+    async with open_clients(wait_time_s=0) as opened:
+        await opened.s3.create_bucket(Bucket=BUCKET)
+        # The SDK reads first; what follows goes by signed requests.
+        assert await Storage(opened.s3, opened.objects).read(S3Location(BUCKET, "none")) is None
+        yield opened
 
 
 @pytest.fixture
-def store(s3: Any) -> ResultStore:
-    return ResultStore(Storage(s3), bucket=BUCKET, prefix="r/", use_cache=True)
+def s3(clients: AwsClients) -> Any:
+    return clients.s3
+
+
+@pytest.fixture(params=["by one signed request", "by the SDK's own call"])
+def store(clients: AwsClients, request: pytest.FixtureRequest) -> ResultStore:
+    objects = clients.objects if request.param == "by one signed request" else None
+    return ResultStore(Storage(clients.s3, objects), bucket=BUCKET, prefix="r/", use_cache=True)
 
 
 async def keys(s3: Any) -> list[str]:
