@@ -25,6 +25,12 @@ KEY: Final = "line.wav"
 OBJECT_BYTES: Final = 16 * 1024
 """One second of 16-bit speech at 8 kHz: the cost of a fetch counts, and not that of its bytes."""
 
+RESULT: Final = ".json"
+
+_WRITTEN: Final = {
+    b"PUT": response(b"200 OK", b"", b'ETag: "written"\r\n'),
+    b"DELETE": response(b"204 No Content"),
+}
 _HEADERS: Final = (
     b"Content-Type: binary/octet-stream\r\nAccept-Ranges: bytes\r\n"
     b"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nx-amz-request-id: bench\r\n"
@@ -54,10 +60,13 @@ class StoredObject:
 class ObjectServer:
     """Answers each GET with an object, or that it is unchanged, with the headers SDKs read.
 
+    What is written is taken and not kept, so that no result is ever there.
+
     Parameters
     ----------
     objects
-        By name; the one under the empty name stands for every name that is not there.
+        By name; the one under the empty name stands for every name that is not there, but for
+        those of results.
     """
 
     def __init__(self, objects: Mapping[str, bytes]) -> None:
@@ -65,10 +74,14 @@ class ObjectServer:
 
     def answer(self, request: Request, connection: Connection) -> bytes:
         """Answer one request."""
+        if request.method in _WRITTEN:
+            return _WRITTEN[request.method]
         if request.method != b"GET":
             return response(b"405 Method Not Allowed")
         name = request.target.partition(b"?")[0].rpartition(b"/")[2].decode()
-        stored = self._objects.get(name) or self._objects.get("")
+        stored = self._objects.get(name)
+        if stored is None and not name.endswith(RESULT):
+            stored = self._objects.get("")
         if stored is None:
             return response(b"404 Not Found")
         asked = request.header(b"if-none-match")

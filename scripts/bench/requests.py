@@ -28,10 +28,12 @@ from scripts.bench.systems import Letter
 from scripts.chaos.fleet import worker_environment
 from worker import event_loop
 from worker.aws import AwsClients, open_clients
+from worker.contract import Event, EventType
 from worker.locations import S3Location
 from worker.metrics import Metrics
 from worker.netguard import NetGuard
 from worker.queue import Queue
+from worker.results import ResultStore
 from worker.storage import Storage
 from worker.transport import Exchanger, default_ssl_context
 
@@ -115,6 +117,22 @@ async def _reading(on: Stand, _: int, *, by_sdk: bool) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
+async def _keeping(on: Stand, _: int, *, by_sdk: bool) -> AsyncIterator[Ask]:
+    """A result's way through its bucket: not there, noted, written, delivered, struck off."""
+    async with open_clients() as clients:
+        storage = Storage(clients.s3, None if by_sdk else clients.objects)
+        store = ResultStore(storage, bucket=BUCKET, prefix="results/", use_cache=False)
+        event = Event("e", EventType.COMPLETED, "bench", EVENT)
+
+        async def ask() -> None:
+            assert await store.find(event.job_id) is None  # noqa: S101
+            await store.keep(event, fingerprint="f", webhook_url=on.inbox.webhook)
+            await store.mark_delivered(event.job_id)
+
+        yield ask
+
+
+@asynccontextmanager
 async def _taking(on: Stand, rounds: int, *, by_sdk: bool) -> AsyncIterator[Ask]:
     with bench_queue.made(on.sqs, f"bench-requests-{by_sdk}") as filled:
         _fill(filled, rounds)
@@ -154,6 +172,10 @@ KINDS: Final[dict[str, dict[str, Asking]]] = {
     "an input": {
         "GET of 16 kB": partial(_reading, by_sdk=False),
         "GET of 16 kB by the SDK": partial(_reading, by_sdk=True),
+    },
+    "a kept result": {
+        "five calls for a result": partial(_keeping, by_sdk=False),
+        "five calls for a result by the SDK": partial(_keeping, by_sdk=True),
     },
     "ten messages": {
         "receive and delete of ten": partial(_taking, by_sdk=False),
