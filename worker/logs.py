@@ -91,6 +91,8 @@ def setup(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
+        # A logger that is made anew for each line costs more than one whose level is off.
+        cache_logger_on_first_use=True,
     )
     handler = _StandardStream(stream)
     handler.setFormatter(
