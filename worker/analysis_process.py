@@ -32,7 +32,8 @@ WARM_UP_TIMEOUT_S: Final = 180
 END_S: Final = 5.0
 """How long the kernel may take to end a process that it was told to end, or that has ended."""
 
-_MAIN_MODULE: Final = threading.Lock()
+_STARTING: Final = threading.Lock()
+"""Held while a process is started or ended: neither meets the other half-way."""
 
 log = get_logger()
 
@@ -44,17 +45,16 @@ class ProcessDiedError(Exception):
 @contextmanager
 def _without_main_module() -> Iterator[None]:
     """Start a child that does not import the program's main module: the whole command line."""
-    with _MAIN_MODULE:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class _Line(asyncio.Protocol):
-    """The loop's end of the sockets: one question at a time, and its answer."""
+    """The loop's end of the sockets: one question at a time, and the pickle of its answer."""
 
     def __init__(self, stream: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -63,7 +63,7 @@ class _Line(asyncio.Protocol):
         self._hang_up = select.poll()
         self._hang_up.register(stream, select.POLLHUP)
         self._decoder = frames.Decoder()
-        self._answer: asyncio.Future[child.Answer] | None = None
+        self._answer: asyncio.Future[bytearray] | None = None
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,8 +74,8 @@ class _Line(asyncio.Protocol):
         """Whether the other end is; asked of the kernel, whom the loop may not have heard yet."""
         return not self.closed.done() and not self._hang_up.poll(0)
 
-    def ask(self, function: Callable[[Any], Any], request: Any) -> asyncio.Future[child.Answer]:
-        """Send a job; the future holds its answer, or `ProcessDiedError`.
+    def ask(self, function: Callable[[Any], Any], request: Any) -> asyncio.Future[bytearray]:
+        """Send a job; the future holds its pickled answer, or `ProcessDiedError`.
 
         Raises
         ------
@@ -83,27 +83,25 @@ class _Line(asyncio.Protocol):
             What pickle raises for a request that cannot leave its process. Nothing was sent.
         """
         parts = frames.encode((function, request))
-        self._answer = self._loop.create_future()
-        if self.closed.done() or self._transport is None:
-            self._answer.set_exception(ProcessDiedError())
+        answer = self._loop.create_future()
+        if self._transport is None or self._transport.is_closing() or self.closed.done():
+            answer.set_exception(ProcessDiedError())
         else:
+            self._answer = answer
             self._transport.writelines(parts)
-        return self._answer
+        return answer
 
     def data_received(self, data: bytes) -> None:
         for pickled in self._decoder.pickles(data):
-            answer = self._answer
-            if answer is None or answer.done():  # whoever asked has gone, and the process with it
-                continue
-            try:
-                answer.set_result(pickle.loads(pickled))  # noqa: S301 - our own process
-            except Exception as error:
-                answer.set_exception(error)
+            answer, self._answer = self._answer, None
+            if answer is not None and not answer.done():
+                answer.set_result(pickled)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.closed.set_result(None)
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ProcessDiedError())
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(ProcessDiedError())
 
     def close(self) -> None:
         if self._transport is not None:
@@ -143,24 +141,27 @@ class AnalysisProcess:
         self._ours.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: self._line, sock=self._ours)
         async with asyncio.timeout(WARM_UP_TIMEOUT_S):
-            answer = await self._line.ask(child.warm_up, self._warm_ups)
+            answer = _read(await self._line.ask(child.warm_up, self._warm_ups))
         if isinstance(answer.value, child.Raised):
-            raise answer.value.error
+            raise pickle.loads(answer.value.pickled)  # noqa: S301 - our own process
         self.pid = answer.value
         self.resident_mb = answer.resident_mb
 
     def _launch(self) -> None:
-        with _without_main_module():
-            self._process.start()
-        self._theirs.close()
+        with _STARTING:
+            if self._is_stopped:
+                raise ProcessDiedError
+            with _without_main_module():
+                self._process.start()
+            self._theirs.close()
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process still holds its end."""
         return self._line.is_open
 
     async def wait_for_death(self) -> None:
-        """Return once the process has died."""
+        """Return once the process has let go of its end, as it does when it dies."""
         await asyncio.shield(self._line.closed)
 
     async def run(self, function: Callable[[Any], Any], request: Any, timeout_s: float) -> Any:
@@ -178,15 +179,16 @@ class AnalysisProcess:
             raise _raised(type(error).__name__) from error
         limit = _Limit(answer, timeout_s, self._more_time)
         try:
-            answered = await answer
+            pickled = await answer
         except ProcessDiedError as error:
             raise await self._lost() from error
-        except JobFailure:  # the time limit's
-            raise
-        except Exception as error:  # the value could not be read here
-            raise _raised(type(error).__name__) from error
         finally:
             limit.lift()
+            del answer, limit  # an error that a future holds would hold this frame, and so itself
+        try:
+            answered = _read(pickled)
+        except Exception as error:
+            raise _raised(type(error).__name__) from error
         self.jobs += 1
         self.resident_mb = answered.resident_mb
         if isinstance(answered.value, child.Raised):
@@ -209,19 +211,19 @@ class AnalysisProcess:
         await asyncio.to_thread(self._end)
 
     def _end(self) -> None:
-        self._ours.close()
-        self._theirs.close()
-        if self._process.ident is None:  # it was never started
-            return
-        self._process.kill()
-        self._process.join(END_S)
+        with _STARTING:
+            self._ours.close()
+            self._theirs.close()
+        if self._process.ident is not None:  # it was started
+            self._process.kill()
+            self._process.join(END_S)
 
 
 class _Limit:
     """A job's time limit, on the monotonic clock, which the process may lengthen as it runs."""
 
     def __init__(
-        self, answer: asyncio.Future[child.Answer], timeout_s: float, more_time: ctypes.c_double
+        self, answer: asyncio.Future[bytearray], timeout_s: float, more_time: ctypes.c_double
     ) -> None:
         self._answer = answer
         self._timeout_s = timeout_s
@@ -244,6 +246,11 @@ class _Limit:
                     f"The analysis did not end within {allowed_s:.0f} s and was stopped.",
                 )
             )
+
+
+def _read(pickled: bytearray) -> child.Answer:
+    answer: child.Answer = pickle.loads(pickled)  # noqa: S301 - our own process
+    return answer
 
 
 def _raised(name: str) -> JobFailure:

@@ -28,16 +28,16 @@ _more_time: ctypes.c_double | None = None
 
 @dataclass(frozen=True)
 class Raised:
-    """What a function raised: its name, its traceback, and itself or what can be sent of it."""
+    """What a function raised: its name, its traceback, and the pickle of itself or of its text."""
 
     name: str
     trace: str
-    error: Exception
+    pickled: bytes
 
     @classmethod
     def now(cls, error: Exception) -> Raised:
-        """Describe the error that is being handled."""
-        return cls(type(error).__name__, traceback.format_exc(), _that_can_be_sent(error))
+        """Describe the error that is being handled; it is not held, nor what its frames hold."""
+        return cls(type(error).__name__, traceback.format_exc(), _pickled(error))
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def allow_more_time(seconds: float) -> None:
 def serve(stream: socket.socket, more_time: Any, parent_pid: int) -> None:
     """Do one job after the other, until the parent closes its end."""
     initialise(more_time, parent_pid)
+    # A program that an analysis starts would hold the line open after its death.
+    stream.set_inheritable(False)
     with stream:
         while True:
             try:
@@ -87,14 +89,12 @@ def warm_up(functions: Sequence[Callable[[], None]]) -> int:
 def _answer(pickled: bytearray) -> Answer:
     if _more_time is not None:
         _more_time.value = 0.0
-    value: Any
     try:
         function, request = pickle.loads(pickled)  # noqa: S301 - our own parent
         del pickled  # it holds the recording a second time
-        value = function(request)
+        return Answer(function(request), _resident_mb())
     except Exception as error:
-        value = Raised.now(error)
-    return Answer(value, _resident_mb())
+        return Answer(Raised.now(error), _resident_mb())
 
 
 def _send(stream: socket.socket, answer: Answer) -> None:
@@ -106,12 +106,15 @@ def _send(stream: socket.socket, answer: Answer) -> None:
         stream.sendall(part)
 
 
-def _that_can_be_sent(error: Exception) -> Exception:
+def _pickled(error: Exception) -> bytes:
+    """Pickle an error; as its text where it cannot be read back."""
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        pickled = pickle.dumps(error)
+        pickle.loads(pickled)  # noqa: S301 - our own
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        text = "".join(traceback.format_exception_only(error)).strip()
+        return pickle.dumps(RuntimeError(text))
+    return pickled
 
 
 def _resident_mb() -> float:

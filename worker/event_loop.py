@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; on Windows, where there is no uvloop, by asyncio's own loop."""
+    """Run a coroutine to its end; by asyncio's own loop where there is no uvloop."""
     if find_spec("uvloop") is None:
         return asyncio.run(main)
     import uvloop

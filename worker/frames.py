@@ -12,7 +12,7 @@ LENGTH: Final = struct.Struct("!Q")
 
 
 def encode(value: Any) -> tuple[bytes, bytes]:
-    """Give a value's length and its pickle, apart: a recording is not copied to join them.
+    """Give a value's length and its pickle, apart, so that a recording need not be copied.
 
     Raises
     ------

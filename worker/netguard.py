@@ -33,8 +33,8 @@ from worker.resolver import Resolver, SystemResolver
 from worker.settings import Settings
 
 REMEMBERED: Final = 1024
-"""Jobs share their consumers, and ask for each several times: URLs and addresses that are not read
-anew each time."""
+"""URLs and addresses whose reading is kept: jobs share their consumers and ask for each several
+times."""
 
 MAX_HOST_CHARS: Final = 253
 """The longest host name (RFC 1035, section 2.3.4, less the trailing dot)."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from worker import logs, spans
@@ -62,7 +63,7 @@ class Task:
             message.attributes.get(TRACEPARENT_ATTRIBUTE),
         )
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """What tells this job from another of the same id."""
         return fingerprint(self.job, self.handler.job_type)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +36,8 @@ REFUSALS: Final = (
 )
 """What AWS answers to a request that is addressed or signed wrongly, and will answer to the next.
 Of other statuses the cause is what was asked for, or the moment."""
+
+PLACES_KEPT: Final = 256
 
 _sent: ContextVar[Any] = ContextVar("sent", default=None)
 """The last of the watched requests that the SDK has sent in this task."""
@@ -75,7 +77,7 @@ class WireSession(AIOHTTPSession):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._proxies = cache(self._proxy_for)
+        self._proxies = lru_cache(maxsize=PLACES_KEPT)(self._proxy_for)
 
     async def ask(
         self,
@@ -108,7 +110,7 @@ class WireSession(AIOHTTPSession):
             )
             if not stream:
                 await answer.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except Exception as error:  # the SDK wraps whatever it is, too
             raise HTTPClientError(error=error) from error
         return answer
 

@@ -73,6 +73,7 @@ class SignedCalls:
                     "POST", way.place, headers=way.headers, body=orjson.dumps(parameters)
                 )
                 body = await answer.read()
+                answer.release()
                 if answer.status == HTTPStatus.OK:
                     return _reply(answer, body)
                 if answer.status in REFUSALS and _THROTTLED not in body:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from worker.failures import ErrorCode, JobFailure
 
 FOREVER_S = 600
 
@@ -44,6 +47,11 @@ def echo_size(request: bytes) -> int:
 def hang(flag: str) -> None:
     """Say that it began, and never end."""
     Path(flag).write_text(str(os.getpid()), encoding="ascii")
+    time.sleep(FOREVER_S)
+
+
+def hang_whatever(_request: object) -> None:
+    """Never end."""
     time.sleep(FOREVER_S)
 
 
@@ -87,6 +95,23 @@ def grow(megabytes: int) -> int:
     return os.getpid()
 
 
+def fail_holding(megabytes: int) -> None:
+    """Raise with so much in hand."""
+    held = b"x" * (megabytes * 2**20)
+    raise LookupError(len(held))
+
+
+def answer_of(megabytes: int) -> bytes:
+    """Return so much."""
+    return b"x" * (megabytes * 2**20)
+
+
+def start_program(_request: object) -> int:
+    """Start a program that inherits what it can, and outlives this process."""
+    sleeper = [sys.executable, "-c", f"import time; time.sleep({FOREVER_S})"]
+    return subprocess.Popen(sleeper, close_fds=False, start_new_session=True).pid
+
+
 def fail(_request: object) -> None:
     """Raise."""
     raise LookupError("nobody foresaw this")
@@ -97,6 +122,18 @@ class AwkwardError(Exception):
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(one + two)
+
+
+class SpeechlessError(AwkwardError):
+    """One that cannot be written either."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def fail_speechlessly(_request: object) -> None:
+    """Raise what can neither be read nor written."""
+    raise SpeechlessError("a", "b")
 
 
 def fail_awkwardly(_request: object) -> None:
@@ -119,6 +156,34 @@ class Unreadable:
 def answer_unreadably(_request: object) -> Unreadable:
     """Return what the parent cannot read."""
     return Unreadable()
+
+
+class Raising:
+    """What raises an error of its choice where it is read."""
+
+    def __init__(self, error: type[Exception], *arguments: object) -> None:
+        self.how = error, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _raise, self.how
+
+
+def _raise(error: type[Exception], arguments: tuple[object, ...]) -> None:
+    raise error(*arguments)
+
+
+def answer_that_stops(_request: object) -> Raising:
+    """Return what looks like the end of an iteration to whoever reads it."""
+    return Raising(StopIteration)
+
+
+def answer_that_is_late(_request: object) -> Raising:
+    """Return what looks like the time limit's own error to whoever reads it."""
+    return Raising(JobFailure, ErrorCode.TIMEOUT, "not so")
+
+
+class Watched:
+    """A request that can be watched from outside."""
 
 
 class SlowToReceive:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import platform
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from tests.worker.pool.watching import (
     begun,
     code_of,
     is_running,
+    resident_mb,
     restarts,
     until,
 )
@@ -130,6 +134,9 @@ async def test_an_exception_that_cannot_cross_is_analysis_error_too(make_pool: M
     [
         pytest.param(jobs.answer_awkwardly, None, id="answer that cannot be sent"),
         pytest.param(jobs.answer_unreadably, None, id="answer that cannot be read"),
+        pytest.param(jobs.answer_that_stops, None, id="answer that stops who reads it"),
+        pytest.param(jobs.answer_that_is_late, None, id="answer that reads as the time limit"),
+        pytest.param(jobs.fail_speechlessly, None, id="error without words"),
         pytest.param(jobs.pid, lambda: None, id="request that cannot be sent"),
         pytest.param(jobs.pid, jobs.Unreadable(), id="request that cannot be read"),
     ],
@@ -142,6 +149,41 @@ async def test_what_cannot_cross_fails_its_own_job_alone_and_the_process_is_kept
     async with asyncio.timeout(20):
         assert await code_of(pool.run(function, request_, LONG_S)) is ErrorCode.ANALYSIS_ERROR
         assert [await pool.run(jobs.pid, None, LONG_S)] == before
+
+
+async def test_what_a_failed_job_held_is_given_up(make_pool: MakePool) -> None:
+    pool = await make_pool()
+    (pid,) = pool.pids
+    before_mb = resident_mb(pid)
+    for _ in range(6):
+        assert await code_of(pool.run(jobs.fail_holding, 40, LONG_S)) is ErrorCode.ANALYSIS_ERROR
+    assert resident_mb(pid) < before_mb + 80
+
+
+async def test_a_large_answer_is_not_kept_until_the_next_job(make_pool: MakePool) -> None:
+    pool = await make_pool()
+    before_mb = resident_mb(os.getpid())
+    size = len(await pool.run(jobs.answer_of, 200, LONG_S))
+    assert size == 200 * 2**20
+    await until(lambda: resident_mb(os.getpid()) < before_mb + 100, "the answer given up")
+
+
+@pytest.mark.parametrize("timeout_s", [0.2, LONG_S], ids=["too slow", "lost"])
+async def test_the_request_of_a_failed_job_is_given_up(
+    make_pool: MakePool, timeout_s: float
+) -> None:
+    pool = await make_pool()
+    request = jobs.Watched()
+    watched = weakref.ref(request)
+    function = jobs.hang_whatever if timeout_s < LONG_S else jobs.segfault
+    gc.disable()
+    try:
+        with contextlib.suppress(JobFailure):
+            await pool.run(function, request, timeout_s)
+        del request
+        await until(lambda: watched() is None, "the request given up")
+    finally:
+        gc.enable()
 
 
 async def test_jobs_are_carried_by_no_thread(make_pool: MakePool, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tests.worker.pool.watching import (
 )
 from worker.failures import ErrorCode, JobFailure
 from worker.metrics import Metrics
+from worker.pool import AnalysisPool
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,6 +41,45 @@ async def test_a_process_killed_while_idle_is_replaced_before_the_next_job(
     await until(lambda: pool.size == 1 and old not in pool.pids, "replaced")
     assert await pool.run(jobs.pid, None, LONG_S) != old
     assert restarts(metrics, "died_idle") == 1
+
+
+async def test_a_program_that_an_analysis_started_does_not_hide_the_death_of_its_process(
+    make_pool: MakePool,
+) -> None:
+    pool = await make_pool()
+    (old,) = pool.pids
+    program = await pool.run(jobs.start_program, None, LONG_S)
+    try:
+        os.kill(old, signal.SIGKILL)
+        await until(lambda: pool.size == 1 and old not in pool.pids, "replaced")
+        assert is_running(program)
+    finally:
+        os.kill(program, signal.SIGKILL)
+
+
+async def test_a_start_that_is_broken_off_leaves_no_process(metrics: Metrics) -> None:
+    before = children()
+    for after_s in (0.0, 0.001, 0.002, 0.005, 0.01, 0.05):
+        pool = AnalysisPool(2, warm_ups=[jobs.nothing], max_jobs=9, max_mb=999, metrics=metrics)
+        start = asyncio.create_task(pool.start())
+        await asyncio.sleep(after_s)
+        start.cancel()
+        await asyncio.gather(start, return_exceptions=True)
+        await pool.stop()
+    await until(lambda: children() <= before, "every process ended")
+
+
+def children() -> set[int]:
+    """Processes of this one, but the one that `multiprocessing` starts once for all."""
+    found = set()
+    for child in psutil.Process().children():
+        try:
+            command = " ".join(child.cmdline())
+        except psutil.ZombieProcess:  # it has ended, and nobody has asked how
+            command = ""
+        if "resource_tracker" not in command:
+            found.add(child.pid)
+    return found
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.12])

@@ -35,6 +35,10 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def resident_mb(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / 2**20
+
+
 def restarts(metrics: Metrics, cause: str) -> float:
     labels = {"cause": cause}
     return metrics.registry.get_sample_value(f"{PREFIX}_child_restarts_total", labels) or 0
