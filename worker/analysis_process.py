@@ -93,15 +93,18 @@ class _Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for pickled in self._decoder.pickles(data):
-            answer, self._answer = self._answer, None
-            if answer is not None and not answer.done():
+            if (answer := self._take()) is not None:
                 answer.set_result(pickled)
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.closed.set_result(None)
-        answer, self._answer = self._answer, None
-        if answer is not None and not answer.done():
+        if (answer := self._take()) is not None:
             answer.set_exception(ProcessDiedError())
+
+    def _take(self) -> asyncio.Future[bytearray] | None:
+        """Give whoever still waits for the answer, and hold it no longer."""
+        answer, self._answer = self._answer, None
+        return None if answer is None or answer.done() else answer
 
     def close(self) -> None:
         if self._transport is not None:
