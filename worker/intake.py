@@ -3,8 +3,10 @@
 A permit is reserved before a receive, for exactly the messages asked for, so that concurrent
 polls never overshoot. It is given back when its job is scored.
 
-One job may wait for each slot, downloaded. Where jobs are short, more may, for as much work as a
-slot does in `READ_AHEAD_S`: a receive then brings many messages, and costs no more than for one.
+One job may wait for each slot, downloaded. While the queue has a backlog more may, for as much
+work as a slot does in `READ_AHEAD_S`: a receive then brings many messages, and costs no more than
+for one. Without a backlog other workers are idle, and what is read ahead here would wait where
+they could begin at once.
 """
 
 from __future__ import annotations
@@ -17,11 +19,8 @@ from typing import Final
 READ_AHEAD_PER_SLOT: Final = 1
 """Jobs that may wait, downloaded, for each analysis slot, so that a slot is never idle."""
 
-SHORT_JOB_S: Final = 0.05
-"""What holds its slot for less than this is short: receives would cost as much as the jobs."""
-
-READ_AHEAD_S: Final = 0.2
-"""Short jobs that may wait for each slot, by the time that they will take."""
+READ_AHEAD_S: Final = 1.0
+"""Jobs of a backlog that may wait for each slot, by the time that they will take."""
 
 MAX_READ_AHEAD: Final = 20
 """Jobs that may wait in all, where there are fewer slots: two full receives."""
@@ -63,6 +62,8 @@ class Intake:
         self._waiters: list[_Waiter] = []
         self._slots = slots
         self._job_s: float | None = None
+        self._takes_many = False
+        self._reads_ahead = False
         self._capacity = 0
         self.resize(slots)
 
@@ -94,9 +95,9 @@ class Intake:
         self._fit()
 
     def _fit(self) -> None:
-        """Size the read-ahead to the jobs."""
+        """Size the read-ahead to the backlog and the jobs."""
         ahead = self._slots * READ_AHEAD_PER_SLOT
-        if self._job_s is not None and self._job_s < SHORT_JOB_S:
+        if self._reads_ahead and self._job_s is not None:
             wanted = self._slots * READ_AHEAD_S / max(self._job_s, READ_AHEAD_S / MAX_READ_AHEAD)
             ahead = max(ahead, min(round(wanted), MAX_READ_AHEAD))
         # Never fewer than there are queues, or the idle polls of some would keep out the others.
@@ -138,8 +139,16 @@ class Intake:
 
         What then comes free while the next receive is under way is kept for it, for as long as a
         queue with a backlog takes to answer, so that a slow answer does not turn the order round.
+
+        Only of the first queue more is read ahead then: jobs of a lower one would stand in the way
+        of a higher one's. SQS may give less than it has, so more than the slots can take at once
+        counts as a backlog too. Where one message is all that may be asked for, as of a FIFO
+        queue, reading ahead would save no receive.
         """
         self._has_backlog[rank] = got >= asked
+        if rank == 0:
+            self._reads_ahead = self._takes_many and (got >= asked or got > self._slots)
+            self._fit()
         if not self._has_backlog[rank]:
             self._end_hold(rank)
 
@@ -190,5 +199,7 @@ class Intake:
             count = min(waiter.most, self.grantable(waiter.rank))
             if count > 0:
                 self._in_use[waiter.rank] += count
+                if waiter.rank == 0:
+                    self._takes_many = waiter.most > 1
                 waiter.granted.set_result(count)
                 self._hold(waiter.rank)

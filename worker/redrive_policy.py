@@ -33,6 +33,18 @@ class RedrivePolicy:
         *_, account, name = str(policy["deadLetterTargetArn"]).split(":")
         return cls(name, account, int(policy["maxReceiveCount"]))
 
+    def dead_letter_url_beside(self, url: str) -> str | None:
+        """The dead-letter queue's URL, by the URL of a queue that has this policy.
+
+        Both are in the same account and region (Amazon SQS developer guide, "Using dead-letter
+        queues"), and a queue URL ends in account and name. None for one that ends otherwise, as
+        local servers may have them: those are asked (`dead_letter_url`).
+        """
+        beginning, *own = url.rsplit("/", 2)
+        if len(own) != 2 or own[0] != self.account:
+            return None
+        return f"{beginning}/{self.account}/{self.dead_letter_queue}"
+
     async def dead_letter_url(self, sqs: SQSClient) -> str:
         """Ask SQS for the dead-letter queue's URL."""
         found = await sqs.get_queue_url(

@@ -84,6 +84,16 @@ class TestQueue:
         messages = reply.get("Messages", [])
         return dict(messages[0]) if messages else None
 
+    def lose_dead_letter_queue(self) -> None:
+        """Delete the dead-letter queue; the policy goes on naming it, as with SQS."""
+        assert self.dead_letter_url is not None
+        self._sqs.delete_queue(QueueUrl=self.dead_letter_url)
+
+    def restore_dead_letter_queue(self) -> None:
+        """Make the dead-letter queue again."""
+        assert self.dead_letter_url is not None
+        self._sqs.create_queue(QueueName=self.dead_letter_url.rsplit("/", 1)[-1])
+
     def depth(self) -> tuple[int, int]:
         """Messages that are visible, and those in flight or delayed."""
         return _depth(self._sqs, self.url)

@@ -57,6 +57,23 @@ def test_it_refuses_a_queue_that_does_not_exist(account: Account, launch: Launch
     assert "WORKER_QUEUE_URL" in line["reason"]
 
 
+def test_jobs_are_done_while_the_dead_letter_queue_is_gone_and_none_is_dropped(
+    account: Account, launch: Launch, inbox: Inbox
+) -> None:
+    queue = account.queue(max_receives=100)
+    queue.lose_dead_letter_queue()
+    worker = launch(queue.url)
+    queue.send("this is no JSON")
+    worker.wait_for_log("dead_letter_failed")
+    job = Script(inbox, "fine")
+    job.send(queue)
+    inbox.wait(job.job_id)
+    queue.restore_dead_letter_queue()
+    (letter,) = queue.dead_letters()
+    assert letter.code == "invalid_json"
+    queue.wait_until_empty()
+
+
 def test_allowed_to_it_runs_without_and_logs_what_it_drops(
     account: Account, launch: Launch, inbox: Inbox
 ) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from worker.intake import MAX_READ_AHEAD, READ_AHEAD_PER_SLOT, SHORT_JOB_S, Intake
+from worker.intake import MAX_READ_AHEAD, READ_AHEAD_PER_SLOT, READ_AHEAD_S, Intake
 
 
 async def waiting(intake: Intake, rank: int, most: int = 10) -> asyncio.Task[int]:
@@ -163,21 +163,61 @@ async def test_a_receive_waits_until_half_of_the_read_ahead_is_used_up() -> None
     assert await blocked == 4
 
 
-def test_one_job_waits_for_each_slot_where_jobs_take_their_time() -> None:
-    intake = Intake(4)
+def with_jobs_of(seconds: float, slots: int, *, ranks: int = 1) -> Intake:
+    """Make an intake that has seen many jobs of one length."""
+    intake = Intake(slots, ranks=ranks)
     for _ in range(100):
-        intake.slot_was_held(SHORT_JOB_S)
+        intake.slot_was_held(seconds)
+    return intake
+
+
+async def receive(intake: Intake, got: int, *, rank: int = 0, most: int = 10) -> None:
+    """Ask for as many as may be asked for; what comes is scored at once."""
+    asked = await intake.acquire(rank, most)
+    intake.received(rank, asked=asked, got=min(got, asked))
+    intake.release(rank, asked)
+
+
+async def test_a_second_of_work_is_read_ahead_of_a_backlog_and_little_behind_it() -> None:
+    intake = with_jobs_of(READ_AHEAD_S / 4, slots=2)
+    assert intake.capacity == 4
+    await receive(intake, 10)
+    assert intake.capacity == 2 + 2 * 4
+    await receive(intake, 3)  # not all that was asked for, and yet more than the slots can take
+    assert intake.capacity == 2 + 2 * 4
+    await receive(intake, 2)
+    assert intake.capacity == 4
+
+
+async def test_no_more_than_two_full_receives_are_read_ahead_however_short_the_jobs() -> None:
+    intake = with_jobs_of(0.0, slots=2)
+    await receive(intake, 10)
+    assert intake.capacity == 2 + MAX_READ_AHEAD
+
+
+async def test_one_job_waits_for_each_slot_where_a_job_is_long() -> None:
+    intake = with_jobs_of(READ_AHEAD_S, slots=4)
+    await receive(intake, 10)
     assert intake.capacity == 8
 
 
-def test_many_wait_where_jobs_take_no_time_and_few_again_after_the_first_that_does() -> None:
+async def test_nothing_is_known_of_the_jobs_before_the_first() -> None:
     intake = Intake(2)
-    for _ in range(100):
-        intake.slot_was_held(0.0)
-    assert intake.capacity == 2 + MAX_READ_AHEAD
-    intake.slot_was_held(1.0)
+    await receive(intake, 10)
     assert intake.capacity == 4
-    intake.slot_was_held(0.0)
+
+
+async def test_a_lower_queues_backlog_is_not_read_ahead() -> None:
+    intake = with_jobs_of(0.0, slots=2, ranks=2)
+    await receive(intake, 10, rank=1)
+    assert intake.capacity == 4
+    await receive(intake, 10, rank=0)
+    assert intake.capacity == 2 + MAX_READ_AHEAD
+
+
+async def test_where_messages_come_one_by_one_none_is_read_ahead_for_company() -> None:
+    intake = with_jobs_of(0.0, slots=2)
+    await receive(intake, 1, most=1)
     assert intake.capacity == 4
 
 
@@ -185,12 +225,15 @@ def test_many_wait_where_jobs_take_no_time_and_few_again_after_the_first_that_do
     slots=st.integers(1, 64),
     ranks=st.integers(1, 12),
     held_s=st.floats(0, 10, allow_nan=False),
+    has_backlog=st.booleans(),
 )
 def test_no_slot_is_idle_while_a_receive_is_held_back(
-    slots: int, ranks: int, held_s: float
+    slots: int, ranks: int, held_s: float, has_backlog: bool
 ) -> None:
     intake = Intake(slots, ranks=ranks)
     intake.slot_was_held(held_s)
+    if has_backlog:
+        asyncio.run(receive(intake, 10))
     polls_of_others = ranks - 1
     if intake.least > 1:
         jobs_at_hand = intake.capacity - polls_of_others - (intake.least - 1)
@@ -254,6 +297,12 @@ class Polls(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.0, 0.02, 1.0)))
     def note(self, seconds: float) -> None:
         self.intake.slot_was_held(seconds)
+        self.largest = max(self.largest, self.intake.capacity)
+
+    @rule(got=st.integers(0, 9))
+    def receive(self, got: int) -> None:
+        # Never as many as asked for: what is held for a backlog is held by the clock.
+        self.intake.received(0, asked=10, got=got)
         self.largest = max(self.largest, self.intake.capacity)
 
     @rule(slots=st.integers(1, 5))

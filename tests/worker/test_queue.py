@@ -15,6 +15,7 @@ from worker.aws import open_clients
 from worker.batching import EntryError
 from worker.metrics import PREFIX, Metrics
 from worker.queue import Message, Queue, QueueError, ResultQueue
+from worker.redrive_policy import RedrivePolicy
 
 
 @pytest_asyncio.fixture
@@ -58,6 +59,23 @@ async def test_the_queues_own_policy_says_how_often_and_where_to(
     assert bare.max_receive_count is None
     with pytest.raises(QueueError, match="plain"):
         await bare.send_dead_letter(Message("m", "r", "b", bare), {})
+
+
+async def test_the_dead_letter_queues_url_is_the_one_that_sqs_gives(
+    sqs: Any, metrics: Metrics
+) -> None:
+    for fifo in (False, True):
+        queue = await make(sqs, metrics, fifo=fifo)
+        name = "dead.fifo" if fifo else "dead"
+        assert queue.dead_letter_url == (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
+
+
+async def test_where_its_own_url_does_not_say_it_sqs_is_asked(
+    sqs: Any, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RedrivePolicy, "dead_letter_url_beside", lambda policy, url: None)
+    queue = await make(sqs, metrics)
+    assert queue.dead_letter_url == (await sqs.get_queue_url(QueueName="dead"))["QueueUrl"]
 
 
 async def test_a_message_comes_with_all_that_is_known_of_it(sqs: Any, metrics: Metrics) -> None:
