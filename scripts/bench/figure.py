@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,20 +15,23 @@ RESAMPLES: Final = 2000
 LOW, HIGH = 0.025, 0.975
 SEED: Final = 20
 
+_COMPARED: Final = {"<": operator.lt, "<=": operator.le, ">=": operator.ge}
+_SIGNS: Final = {"<": "<", "<=": "≤", ">=": "≥"}
+
 
 @dataclass(frozen=True)
 class Bound:
     """What a figure must not exceed, or must reach."""
 
-    kind: Literal["<=", ">="]
+    kind: Literal["<", "<=", ">="]
     limit: float
 
     def holds(self, value: float) -> bool:
         """Whether a value keeps to it."""
-        return value <= self.limit if self.kind == "<=" else value >= self.limit
+        return bool(_COMPARED[self.kind](value, self.limit))
 
     def __str__(self) -> str:
-        return f"{'≤' if self.kind == '<=' else '≥'} {self.limit:g}"
+        return f"{_SIGNS[self.kind]} {self.limit:g}"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,9 +25,9 @@ from typing import Final
 
 from rich.console import Console
 
-from scripts.bench import ceiling, fleet_run
+from scripts.bench import bill, ceiling, fleet_run
 from scripts.bench.figure import Bound, Figure, interleaved
-from scripts.bench.fleet_run import Run, Stand
+from scripts.bench.fleet_run import Progress, Run, Stand
 from scripts.bench.rival_systems import RIVALS
 from scripts.bench.systems import OURS, SYSTEM, System
 from scripts.bench.table import terminal
@@ -38,18 +38,11 @@ SYSTEMS: Final = {OURS: SYSTEM, **RIVALS}
 DEFAULT_RUNS: Final = 5
 DEFAULT_JOBS: Final = 2000
 DEFAULT_PROCESSES: Final = (1, 2)
-BILL_JOBS: Final = 1000
-"""Enough that the few calls of a start weigh nothing."""
-
-MOST_BILL_RUNS: Final = 3
-"""Requests are counted and not timed: they differ little from run to run."""
-
 CEILING_RUNS: Final = 3
 CEILING_MESSAGES: Final = 4000
 CEILING_MESSAGES_ONE_BY_ONE: Final = 800
 
 FASTER: Final = Bound(">=", 1.0)
-Progress = Callable[[str], None]
 
 
 def to_stderr(line: str) -> None:
@@ -88,7 +81,7 @@ def measure(
         return [
             *_ceiling(on, progress),
             *_throughput(on, systems, runs=runs, jobs=jobs, processes=processes, progress=progress),
-            *_bills(on, systems, runs, progress),
+            *bill.measure(PART, on, systems, runs, progress),
         ]
 
 
@@ -161,27 +154,6 @@ def _throughput(
         if name != OURS and (OURS, count) in names
     ]
     return figures
-
-
-def _bills(on: Stand, systems: Sequence[System], runs: int, progress: Progress) -> list[Figure]:
-    things = {
-        system.name: partial(fleet_run.bill, on, system, jobs=BILL_JOBS) for system in systems
-    }
-    seen: dict[str, list[float]] = defaultdict(list)
-    for name, counts in interleaved(min(runs, MOST_BILL_RUNS), things):
-        seen[name].append(sum(counts.values()) * 1000 / BILL_JOBS)
-        said = ", ".join(f"{operation} {count}" for operation, count in sorted(counts.items()))
-        progress(f"{name}: SQS requests for {BILL_JOBS} jobs: {said}")
-    figures = {
-        name: Figure.of(PART, f"{name}: SQS requests", "per 1,000 jobs", values)
-        for name, values in seen.items()
-    }
-    rivals = [figure.value for name, figure in figures.items() if name != OURS]
-    if OURS in figures and rivals:
-        figures[OURS] = Figure.of(
-            PART, figures[OURS].name, figures[OURS].unit, seen[OURS], Bound("<=", min(rivals))
-        )
-    return list(figures.values())
 
 
 def _processes(count: int) -> str:

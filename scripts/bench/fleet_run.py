@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Final
 
 import psutil
 
-from scripts.bench import bench_queue, load_inbox, object_server, request_count, sqs_server
+from scripts.bench import bench_queue, load_inbox, object_server, sqs_server
 from scripts.bench.load_inbox import Count, InboxClient
-from scripts.bench.systems import Place, System
+from scripts.bench.systems import Letter, Place, System
 from scripts.child_process import ChildError, ChildProcess
 
 LEAST_JOBS_PER_S: Final = 20.0
@@ -28,6 +28,9 @@ STOP_TIMEOUT_S: Final = 0.2
 """A run is over with its last job: how a system stops is not measured, and it is killed."""
 
 MS_PER_S: Final = 1000.0
+
+Progress = Callable[[str], None]
+"""Takes a line that says how far a measurement is."""
 
 _NUMBERS: Final = itertools.count(1)
 _LOOK_S: Final = 2.0
@@ -79,49 +82,40 @@ def throughput(on: Stand, system: System, *, processes: int, jobs: int) -> Run:
     ChildError
         A program of the system ended, or was too slow, with the end of its log.
     """
-    with bench_queue.made(on.sqs, f"bench-{system.name}-{next(_NUMBERS)}") as queue:
-        place = _place(on, on.sqs, queue)
-        with _started(on, system, place, queue, processes=processes, jobs=jobs) as children:
+    with bench_queue.made(on.sqs, queue_name("bench", system)) as queue:
+        place = place_of(on, on.sqs, queue)
+        letters = system.letters(place, jobs)
+        with started(on, system, place, queue, letters, processes=processes) as children:
             untimed = max(1, round(jobs * WARMING_SHARE))
-            _wait_for_jobs(on, system, children, untimed)
+            wait_for_jobs(on, system, children, untimed)
             cpu_before_s = _cpu_s(children)
-            count = _wait_for_jobs(on, system, children, jobs, untimed=untimed)
+            count = wait_for_jobs(on, system, children, jobs, untimed=untimed)
             cpu_s = _cpu_s(children) - cpu_before_s
         return Run(count, cpu_s * MS_PER_S / (jobs - untimed))
 
 
-def bill(on: Stand, system: System, *, jobs: int) -> dict[str, int]:
-    """Run `jobs` jobs through a counting proxy; SQS requests by operation.
-
-    Counted from the start of one process to the last delete: its start is in it, idle polls
-    after the end are not.
-    """
-    with (
-        request_count.running(on.sqs, on.folder) as proxy,
-        bench_queue.made(on.sqs, f"bill-{system.name}-{next(_NUMBERS)}") as queue,
-    ):
-        place = _place(on, proxy.address, queue)
-        with _started(on, system, place, queue, processes=1, jobs=jobs) as children:
-            _wait_for_jobs(on, system, children, jobs)
-            queue.wait_until_empty()
-            return proxy.counts()
-
-
-def _place(on: Stand, sqs: str, queue: bench_queue.BenchQueue) -> Place:
+def place_of(on: Stand, sqs: str, queue: bench_queue.BenchQueue) -> Place:
+    """Where a system finds its queue; `sqs` is the server, or a proxy before it."""
     return Place(sqs, on.s3, on.inbox.webhook, queue.name, queue.url, on.folder)
 
 
+def queue_name(what: str, system: System) -> str:
+    """Name the queue of one run, as none before it was named."""
+    return f"{what}-{system.name}-{next(_NUMBERS)}"
+
+
 @contextmanager
-def _started(
+def started(
     on: Stand,
     system: System,
     place: Place,
     queue: bench_queue.BenchQueue,
+    letters: Sequence[Letter],
     *,
     processes: int,
-    jobs: int,
 ) -> Iterator[list[ChildProcess]]:
-    queue.fill(system.letters(place, jobs))
+    """Fill the queue, and start a system's programs; they end with the block."""
+    queue.fill(letters)
     on.inbox.forget()
     with ExitStack() as stack:
         yield [
@@ -151,9 +145,16 @@ def _cpu_s(children: list[ChildProcess]) -> float:
     return total
 
 
-def _wait_for_jobs(
+def wait_for_jobs(
     on: Stand, system: System, children: list[ChildProcess], jobs: int, *, untimed: int = 1
 ) -> Count:
+    """Wait until so many jobs have been posted.
+
+    Raises
+    ------
+    ChildError
+        A program of the system ended, or was too slow, with the end of its log.
+    """
     give_up_at = time.monotonic() + START_ALLOWANCE_S + jobs / LEAST_JOBS_PER_S
     while True:
         try:

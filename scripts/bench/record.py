@@ -113,7 +113,7 @@ def _name(figure: Figure) -> str:
 def _is_worse(before: float, figure: Figure) -> bool | None:
     if figure.bound is None:
         return None
-    return (figure.value > before) == (figure.bound.kind == "<=")
+    return (figure.value > before) == (figure.bound.kind != ">=")
 
 
 def _load(path: Path) -> dict[str, Any]:

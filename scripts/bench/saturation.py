@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import psutil
 
-from scripts.bench import real_worker
+from scripts.bench import bill, real_worker, request_count
 from scripts.bench.figure import Bound, Figure, interleaved
 from scripts.bench.lines import Line, join
 from worker.pool import set_environment
@@ -71,6 +71,7 @@ def measure(runs: int, *, jobs_per_process: int = JOBS_PER_PROCESS) -> list[Figu
         }
         for name, pace in interleaved(runs, things):
             paces[name].append(pace)
+        bills = [_requests(on, jobs_per_process, cores) for _ in range(min(runs, bill.MOST_RUNS))]
     speed = {name: [one.jobs_per_s for one in found] for name, found in paces.items()}
     io = {name: [one.io_ms_per_job for one in found] for name, found in paces.items()}
     scaled = Bound(">=", SCALING.limit) if cores == 2 else None
@@ -108,7 +109,23 @@ def measure(runs: int, *, jobs_per_process: int = JOBS_PER_PROCESS) -> list[Figu
             at_pace,
             IO_SHARE,
         ),
+        Figure.of(PART, f"SQS requests of the worker, lines of {seconds}", bill.UNIT, bills),
     ]
+
+
+def _requests(on: real_worker.Stand, jobs_per_process: int, processes: int) -> float:
+    """SQS requests for so many jobs of a backlog; the first ones, and the end, are not in it."""
+    untimed, jobs = UNTIMED * processes, jobs_per_process * processes
+    with (
+        request_count.running(on.sqs, on.folder) as proxy,
+        real_worker.working(on, processes=processes, sqs=proxy.address) as (queue, _),
+    ):
+        letters = [real_worker.letter(on, number, "line") for number in range(2 * untimed + jobs)]
+        queue.fill(letters)
+        on.inbox.wait_for(untimed, timeout_s=TIMEOUT_S)
+        proxy.forget()
+        on.inbox.wait_for(untimed + jobs, timeout_s=TIMEOUT_S)
+        return sum(proxy.counts().values()) * bill.PER_JOBS / jobs
 
 
 def _at_once(repeats: int, prepare: Callable[[], Callable[[], object]], processes: int) -> Pace:

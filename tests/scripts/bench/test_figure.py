@@ -38,6 +38,8 @@ def test_a_ratio_of_unequal_runs_is_refused() -> None:
     [
         (Bound("<=", 2.0), 2.0, True),
         (Bound("<=", 2.0), 2.1, False),
+        (Bound("<", 2.0), 1.9, True),
+        (Bound("<", 2.0), 2.0, False),
         (Bound(">=", 0.9), 0.9, True),
         (Bound(">=", 0.9), 0.8, False),
         (None, 9.0, True),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import ceiling, fleet, fleet_run, rival_systems, sqs_server
+from scripts.bench import bill, ceiling, fleet, fleet_run, rival_systems, sqs_server
 from scripts.bench.fleet_run import Stand
 from scripts.bench.rivals.event import event
 from scripts.bench.systems import OURS, SYSTEM, Letter, Place, Start, System
@@ -35,10 +35,17 @@ def test_each_job_of_ours_arrives_once_and_in_time(stand: Stand) -> None:
 
 
 def test_the_bill_of_ours_has_every_receive_and_delete_in_it(stand: Stand) -> None:
-    counts = fleet_run.bill(stand, SYSTEM, jobs=JOBS)
+    counts = bill.of_a_full_queue(stand, SYSTEM, jobs=JOBS)
     assert counts["ReceiveMessage"] >= JOBS / 10
     deletes = counts.get("DeleteMessageBatch", 0) + counts.get("DeleteMessage", 0)
     assert JOBS / 10 <= deletes <= JOBS
+    assert counts["GetQueueAttributes"] == 1
+
+
+def test_the_bill_of_jobs_that_keep_coming_has_no_start_in_it(stand: Stand) -> None:
+    counts = bill.of_coming_jobs(stand, SYSTEM, jobs=JOBS, jobs_per_s=100.0)
+    assert set(counts) == {"ReceiveMessage", "DeleteMessageBatch"}
+    assert JOBS / 10 <= counts["DeleteMessageBatch"] < JOBS
 
 
 def test_the_ceiling_is_measured_until_the_queue_is_empty(moto_server: str) -> None:

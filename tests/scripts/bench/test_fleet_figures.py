@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import ceiling, fleet, fleet_run
+from scripts.bench import bill, ceiling, fleet, fleet_run, sqs_server
 from scripts.bench.figure import Bound, Figure
 from scripts.bench.fleet_run import Run, Stand
 from scripts.bench.load_inbox import Count, InboxClient
@@ -13,7 +13,12 @@ from scripts.bench.systems import OURS, SYSTEM, System
 
 JOBS = 100
 RATES = {(OURS, 1): 300.0, ("slow", 1): 100.0, (OURS, 2): 400.0, ("slow", 2): 500.0}
-BILLS = {OURS: {"ReceiveMessage": 150, "DeleteMessageBatch": 100}, "slow": {"ReceiveMessage": 240}}
+BILLS = {
+    ("http://sqs", OURS): {"ReceiveMessage": 150, "DeleteMessageBatch": 100},
+    ("http://sqs", "slow"): {"ReceiveMessage": 240},
+    ("http://paced", OURS): {"ReceiveMessage": 500},
+    ("http://paced", "slow"): {"ReceiveMessage": 500},
+}
 
 
 @pytest.fixture
@@ -26,13 +31,15 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
         took_s = (jobs - 10) / RATES[system.name, processes]
         return Run(Count(jobs, jobs, 0, 280, untimed=10, took_s=took_s), 2.0)
 
-    def bill(on: Stand, system: System, *, jobs: int) -> dict[str, int]:
-        return BILLS[system.name]
+    def counted(on: Stand, system: System, *, jobs: int) -> dict[str, int]:
+        return BILLS[on.sqs, system.name]
 
     monkeypatch.setattr(fleet, "SYSTEMS", {OURS: SYSTEM, "slow": slow})
     monkeypatch.setattr(fleet_run, "stand", lambda folder: nullcontext(on))
     monkeypatch.setattr(fleet_run, "throughput", throughput)
-    monkeypatch.setattr(fleet_run, "bill", bill)
+    monkeypatch.setattr(bill, "of_a_full_queue", counted)
+    monkeypatch.setattr(bill, "of_coming_jobs", counted)
+    monkeypatch.setattr(sqs_server, "running", lambda name, folder: nullcontext("http://paced"))
     monkeypatch.setattr(ceiling, "in_tens", lambda address, messages: 4000.0)
     monkeypatch.setattr(ceiling, "one_by_one", lambda address, messages: 1000.0)
     return {figure.name: figure for figure in fleet.measure(3, jobs=JOBS, progress=lambda _: None)}
@@ -55,10 +62,17 @@ def test_the_bill_of_ours_is_held_to_the_lowest_of_the_others(figures: dict[str,
     assert figures["slow: SQS requests"].value == 240.0
 
 
+def test_of_jobs_that_keep_coming_ours_is_to_take_fewer_requests_than_each(
+    figures: dict[str, Figure],
+) -> None:
+    ours = figures["ours: SQS requests at 50 jobs/s"]
+    assert (ours.value, ours.bound, ours.is_met) == (1000.0, Bound("<", 1000.0), False)
+
+
 def test_the_ceiling_of_the_server_stands_beside_the_results(figures: dict[str, Figure]) -> None:
     assert figures["pretended, received and deleted in tens"].value == 4000.0
     assert figures["pretended, received and deleted one by one"].value == 1000.0
 
 
 def test_every_figure_has_a_name_of_its_own(figures: dict[str, Figure]) -> None:
-    assert len(figures) == 2 + 4 + 4 + 2 + 2
+    assert len(figures) == 2 + 4 + 4 + 2 + 2 + 2
