@@ -168,9 +168,9 @@ class Consumer:
         """Receive for as long as the worker runs."""
         pause = POLL_ERROR_FIRST_S
         attempt_id = _attempt_id(queue)
-        was_empty = True
+        had_all = True
         while await self._may_poll():
-            permits = await self._permits(rank, self._wanted(queue, was_empty=was_empty))
+            permits = await self._permits(rank, self._wanted(queue, had_all=had_all))
             if permits == 0:
                 return
             try:
@@ -198,18 +198,19 @@ class Consumer:
             self._intake.release(rank, permits - len(messages))
             for message in messages:
                 self._begin(message, rank)
-            was_empty = not messages
-            if was_empty and self._until_empty and await self._all_empty():
+            had_all = len(messages) < permits
+            if not messages and self._until_empty and await self._all_empty():
                 self.stop_polling()
 
-    def _wanted(self, queue: Queue, *, was_empty: bool) -> int:
+    def _wanted(self, queue: Queue, *, had_all: bool) -> int:
         """How many messages to ask for, at most.
 
         A FIFO queue is asked for one: SQS then keeps the rest of its group back, so that the
-        order and a failure's hold on its group are SQS's own. Of several queues an empty one
-        keeps one permit only, so that its long poll takes no slots from the others.
+        order and a failure's hold on its group are SQS's own. Of several queues one whose last
+        receive brought all that it had keeps one permit only, so that its long poll takes no slots
+        from the others.
         """
-        if queue.is_fifo or (was_empty and len(self._queues) > 1):
+        if queue.is_fifo or (had_all and len(self._queues) > 1):
             return 1
         return MAX_BATCH
 

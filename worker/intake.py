@@ -45,7 +45,8 @@ class Intake:
     Parameters
     ----------
     slots
-        Analysis processes; the permits are these and a read-ahead of one for each.
+        Analysis processes; the permits are these, a read-ahead of one for each, and one for the
+        poll of each queue but one.
     ranks
         Number of queues; rank 0 is served first.
     reserve
@@ -64,6 +65,7 @@ class Intake:
         self._job_s: float | None = None
         self._takes_many = False
         self._reads_ahead = False
+        self._ahead = 0
         self._capacity = 0
         self.resize(slots)
 
@@ -100,8 +102,10 @@ class Intake:
         if self._reads_ahead and self._job_s is not None:
             wanted = self._slots * READ_AHEAD_S / max(self._job_s, READ_AHEAD_S / MAX_READ_AHEAD)
             ahead = max(ahead, min(round(wanted), MAX_READ_AHEAD))
-        # Never fewer than there are queues, or the idle polls of some would keep out the others.
-        self._capacity = max(self._slots + ahead, self._ranks)
+        # The poll of an idle queue holds a permit of its own, or the idle polls of some would keep
+        # jobs of the others from the slots.
+        self._ahead = ahead
+        self._capacity = self._slots + ahead + self._ranks - 1
 
     @property
     def least(self) -> int:
@@ -110,8 +114,7 @@ class Intake:
         The other half still keeps every slot busy, whatever permits the idle polls of other
         queues hold; and a receive brings several messages where one by one would cost more.
         """
-        ahead = self._capacity - self._slots
-        return max(1, min(ahead // 2, ahead - (self._ranks - 1)))
+        return max(1, self._ahead // 2)
 
     def assured(self, rank: int) -> int:
         """Permits that a queue is sure of even while higher ones have a backlog."""

@@ -112,6 +112,20 @@ def test_the_higher_queue_is_emptied_first_and_the_lower_does_not_starve(
     assert median(map(order.index, urgent)) + 5 < median(map(order.index, patient))
 
 
+def test_queues_that_are_empty_keep_no_slot_from_one_that_is_not(
+    account: Account, launch: Launch, inbox: Inbox, tmp_path: Path
+) -> None:
+    queues = [account.queue() for _ in range(4)]
+    launch(",".join(queue.url for queue in queues), concurrency=2, wait_time_s=5)
+    jobs = [Held(inbox, tmp_path, f"busy{i}") for i in range(4)]
+    for job in jobs:
+        job.send(queues[0])
+    wait_for(lambda: sum(job.starts for job in jobs) >= 2, within_s=30, what="both slots busy")
+    for job in jobs:
+        job.let_go()
+    queues[0].wait_until_empty()
+
+
 def test_an_idle_worker_costs_one_long_poll_for_each_queue(
     account: Account, launch: Launch, gateway: Gateway
 ) -> None:

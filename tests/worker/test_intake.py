@@ -41,7 +41,7 @@ async def test_concurrent_polls_never_overshoot() -> None:
 async def test_a_freed_permit_goes_to_the_highest_queue_that_waits() -> None:
     intake = Intake(2, ranks=2, reserve=0.1)
     assert await intake.acquire(1, 1) == 1
-    assert await intake.acquire(0, 10) == 3
+    assert await intake.acquire(0, 10) == 4
     low, high = await waiting(intake, 1), await waiting(intake, 0)
     intake.release(0)
     await asyncio.sleep(0)
@@ -53,7 +53,7 @@ async def test_a_freed_permit_goes_to_the_highest_queue_that_waits() -> None:
 async def test_a_lower_queue_gets_its_share_before_a_higher_gets_more() -> None:
     intake = Intake(2, ranks=2, reserve=0.1)
     assert intake.assured(1) == 1
-    assert await intake.acquire(0, 10) == 3
+    assert await intake.acquire(0, 10) == 4
     assert await intake.acquire(1, 10) == 1
     high, low = await waiting(intake, 0), await waiting(intake, 1)
     intake.release(1)
@@ -65,9 +65,9 @@ async def test_a_lower_queue_gets_its_share_before_a_higher_gets_more() -> None:
 
 async def test_what_comes_free_is_kept_for_a_higher_queue_that_receives_a_backlog() -> None:
     intake = Intake(2, ranks=2, reserve=0.1)
-    assert await intake.acquire(0, 10) == 3
+    assert await intake.acquire(0, 10) == 4
     assert await intake.acquire(1, 10) == 1
-    intake.received(0, asked=3, got=3)
+    intake.received(0, asked=4, got=4)
     intake.release(0, 1)
     assert await intake.acquire(0, 10) == 1  # its receive is under way
     low = await waiting(intake, 1)
@@ -83,8 +83,8 @@ async def test_it_is_kept_until_the_higher_queue_has_no_more(
 ) -> None:
     monkeypatch.setattr("worker.intake.BACKLOG_HOLD_S", 3600)
     intake = Intake(2, ranks=2, reserve=0.1)
-    assert await intake.acquire(0, 10) == 3
-    intake.received(0, asked=3, got=3)
+    assert await intake.acquire(0, 10) == 4
+    intake.received(0, asked=4, got=4)
     intake.release(0, 2)
     assert await intake.acquire(0, 2) == 2
     intake.release(0, 1)
@@ -99,8 +99,8 @@ async def test_it_is_kept_no_longer_than_a_backlog_takes_to_answer(
 ) -> None:
     monkeypatch.setattr("worker.intake.BACKLOG_HOLD_S", 0.02)
     intake = Intake(2, ranks=2, reserve=0.1)
-    assert await intake.acquire(0, 10) == 3
-    intake.received(0, asked=3, got=3)
+    assert await intake.acquire(0, 10) == 4
+    intake.received(0, asked=4, got=4)
     intake.release(0, 2)
     assert await intake.acquire(0, 1) == 1
     assert await intake.acquire(1, 1) == 1
@@ -113,7 +113,20 @@ async def test_it_is_kept_no_longer_than_a_backlog_takes_to_answer(
 async def test_without_a_backlog_above_a_lower_queue_has_all_but_one_poll() -> None:
     intake = Intake(4, ranks=2, reserve=0.1)
     assert await intake.acquire(0, 1) == 1
-    assert await intake.acquire(1, 10) == 7
+    assert await intake.acquire(1, 10) == 8
+
+
+@given(slots=st.integers(1, 16), ranks=st.integers(2, 12))
+def test_the_polls_of_idle_queues_keep_no_slot_and_no_read_ahead_from_a_busy_one(
+    slots: int, ranks: int
+) -> None:
+    async def poll() -> None:
+        intake = Intake(slots, ranks=ranks, reserve=0.0)
+        for lower in range(1, ranks):
+            assert await intake.acquire(lower, 1) == 1
+        assert await intake.acquire(0, 100) == slots * (1 + READ_AHEAD_PER_SLOT)
+
+    asyncio.run(poll())
 
 
 async def test_a_cancelled_wait_costs_no_permit() -> None:
@@ -210,9 +223,9 @@ async def test_nothing_is_known_of_the_jobs_before_the_first() -> None:
 async def test_a_lower_queues_backlog_is_not_read_ahead() -> None:
     intake = with_jobs_of(0.0, slots=2, ranks=2)
     await receive(intake, 10, rank=1)
-    assert intake.capacity == 4
+    assert intake.capacity == 4 + 1
     await receive(intake, 10, rank=0)
-    assert intake.capacity == 2 + MAX_READ_AHEAD
+    assert intake.capacity == 2 + MAX_READ_AHEAD + 1
 
 
 async def test_where_messages_come_one_by_one_none_is_read_ahead_for_company() -> None:
