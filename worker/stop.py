@@ -45,6 +45,9 @@ class Stop:
 
     async def or_result(self, serving: Coroutine[Any, Any, int], *, stopped_early: int) -> int:
         """Run the service; a stop before it serves ends it, with nothing to settle."""
+        if self._asked:
+            serving.close()
+            return stopped_early
         self._serving = asyncio.create_task(serving)
         try:
             return await self._serving
