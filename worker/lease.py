@@ -112,6 +112,10 @@ class LeaseKeeper:
             self._lose(lease, "expired")
         return lease.lost_by is None
 
+    def visibility_left_s(self, lease: Lease) -> float:
+        """Seconds for which its message may still be kept invisible: SQS refuses any more."""
+        return MAX_VISIBILITY_S - RECEIPT_MARGIN_S - (self._clock() - lease.taken_at)
+
     def __len__(self) -> int:
         return len(self._held)
 

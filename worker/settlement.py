@@ -188,6 +188,7 @@ class Settlement:
         # First, so that no further renewal overwrites the change; one that is on its way may, and
         # costs the rest of a visibility timeout.
         self._leases.release(lease)
+        delay_s = min(delay_s, self._leases.visibility_left_s(lease))
         try:
             with spans.settling(lease.message, "change_visibility"):
                 await lease.message.queue.back_off(lease.message, delay_s)

@@ -120,6 +120,15 @@ async def test_renewals_add_up_to_no_more_than_twelve_hours() -> None:
     assert 0 < furthest <= MAX_VISIBILITY_S
 
 
+async def test_what_is_left_of_twelve_hours_is_counted_from_the_receive() -> None:
+    keeping = Keeping()
+    lease = keeping.take()
+    whole_s = keeping.keeper.visibility_left_s(lease)
+    keeping.clock.now += 100
+    assert MAX_VISIBILITY_S - 60 < whole_s < MAX_VISIBILITY_S
+    assert keeping.keeper.visibility_left_s(lease) == whole_s - 100
+
+
 @given(
     visibility_s=st.integers(3, 600),
     job_timeout_s=st.floats(1, 2000),

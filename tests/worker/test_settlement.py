@@ -15,8 +15,8 @@ from tests.worker.settlement_bench import (
 )
 from tests.worker.sqs_model import Points
 from worker.failures import CODES, ErrorCode, JobFailure, LeaseLost, Policy
-from worker.quotas import MAX_MESSAGE_BYTES
-from worker.settlement import Action, back_off_s, decide
+from worker.quotas import MAX_MESSAGE_BYTES, MAX_VISIBILITY_S
+from worker.settlement import Action, Settlement, back_off_s, decide
 
 
 def failure(code: ErrorCode = ErrorCode.STORAGE_UNAVAILABLE, **options: Any) -> JobFailure:
@@ -139,6 +139,23 @@ async def test_renewal_has_stopped_when_a_back_off_sets_the_visibility() -> None
     await bench.leases.renew_due()
     assert bench.queue.settlements == ["back_off"]
     assert all(name != "extend" for name, _ in bench.queue.calls)
+
+
+async def test_no_back_off_is_longer_than_sqs_lets_a_message_be_invisible() -> None:
+    bench = Bench()
+    bench.clock.now += 3600
+    long = Settlement(
+        bench.leases,
+        bench.consumer,
+        retry_delay_s=MAX_VISIBILITY_S,
+        retry_max_delay_s=MAX_VISIBILITY_S,
+        metrics=bench.metrics,
+    )
+    bench.lease.expires_at = bench.clock.now + 60  # it has been renewed all the while
+    await long.back_off(bench.lease, failure())
+    ((name, delay_s),) = bench.queue.calls
+    assert name == "back_off"
+    assert MAX_VISIBILITY_S - 3600 - 60 < delay_s < MAX_VISIBILITY_S - 3600
 
 
 async def test_a_back_off_that_sqs_refuses_is_left_to_the_visibility_timeout() -> None:
