@@ -1,6 +1,7 @@
 """Server-Sent Events: what changes, told to browsers as it happens, and again after a break."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from aiohttp import web
 _HEARTBEAT_S: Final = 15.0
 _RECONNECT_MS: Final = 1000
 LAST_EVENT_ID: Final = "Last-Event-ID"
+_LINE_END: Final = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class StreamItem:
 
     def encode(self) -> bytes:
         """Write it as the event stream format has it: a line break in the data starts a line."""
-        lines = "\n".join(f"data: {line}" for line in self.data.splitlines())
+        # Not `splitlines`: the format has three line ends, Unicode has more.
+        lines = "\n".join(f"data: {line}" for line in _LINE_END.split(self.data))
         return f"id: {self.id}\nevent: {self.name}\n{lines}\n\n".encode()
 
 

@@ -177,6 +177,14 @@ def test_jobs_are_sent_from_files_lists_and_lines(queues: Queues, tmp_path: Path
     assert queues.bodies(queues.main) == list("abcde")
 
 
+def test_a_line_ends_where_json_lets_it_end(queues: Queues) -> None:
+    odd = job("a") | {"text": "one\u2028two\u2029three\x85four"}
+    lines = "\r\n".join(json.dumps(one, ensure_ascii=False) for one in (odd, job("b")))
+    result = run("enqueue", "-", stdin=lines)
+    assert result.exit_code == 0, result.output
+    assert queues.bodies(queues.main) == ["a", "b"]
+
+
 def test_jobs_are_sent_from_standard_input(queues: Queues) -> None:
     result = run("enqueue", "-", "--json", stdin=json.dumps(job("a")))
     assert json.loads(result.stdout)["job_id"] == "a"

@@ -96,7 +96,8 @@ def _read(file: Path) -> Iterator[dict[str, Any]]:
         found = whole if isinstance(whole, list) else [whole]
     except ValueError as problem:
         try:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+            # Not `splitlines`: JSON strings may hold the other line ends of Unicode.
+            found = [json.loads(line) for line in text.split("\n") if line.strip()]
         except ValueError:
             fail(f"{file} is no JSON: {problem}", code=EXIT_USAGE)
     if not found:
