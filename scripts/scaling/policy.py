@@ -20,8 +20,6 @@ LOW_SHARE: Final = 0.9
 SCALE_IN_STEP: Final = 0.25
 """Share of the tasks that one scale-in takes at most (and always one)."""
 
-WAKE_COOLDOWN_S: Final = 120
-
 
 @dataclass(frozen=True)
 class Policy:
@@ -36,6 +34,8 @@ class Policy:
     metric_delay_s: int = 60
     """From the end of a minute until CloudWatch has its number."""
     wake_tasks: int = 1
+    wake_cooldown_s: int = 300
+    """After waking; AWS counts each policy's cooldown by itself."""
 
 
 class TargetTracking:
@@ -47,6 +47,7 @@ class TargetTracking:
         self._on_the_way: deque[tuple[float, int]] = deque()
         self._recent: deque[float] = deque(maxlen=LOW_PERIODS)
         self._changed_at_s = -math.inf
+        self._woken_at_s = -math.inf
 
     def decide(self, now_s: int, backlog: float, running: int, desired: int) -> int:
         """Tasks wanted from now on.
@@ -70,8 +71,9 @@ class TargetTracking:
 
         wanted = desired
         if seen_running < 1 and desired < 1:
-            if seen_backlog >= 1 and since_s >= WAKE_COOLDOWN_S:
+            if seen_backlog >= 1 and now_s - self._woken_at_s >= policy.wake_cooldown_s:
                 wanted = policy.wake_tasks
+                self._woken_at_s = now_s
         elif self._is_high() and since_s >= policy.scale_out_cooldown_s:
             wanted = max(desired, math.ceil(desired * self._recent[-1] / policy.target))
         elif self._is_low() and since_s >= policy.scale_in_cooldown_s:

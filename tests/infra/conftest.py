@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,9 @@ def terraform() -> Terraform:
     return found
 
 
-@pytest.fixture(scope="session")
-def rendered_iam(terraform: Terraform) -> dict[str, Any]:
-    """The IAM module's resources by address, as its test run `rendered` makes them."""
-    folder = INFRA / "modules" / "iam"
+def rendered(terraform: Terraform, module: str, run: str) -> dict[str, Any]:
+    """A module's resources by address, as a run of its terraform tests makes them."""
+    folder = INFRA / "modules" / module if module else INFRA
     try:
         prepared = terraform.init(folder)
     except RegistryUnreachableError:
@@ -34,10 +34,20 @@ def rendered_iam(terraform: Terraform) -> dict[str, Any]:
     done = terraform.run(folder, "test", "-json", "-verbose")
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     states = [
-        line["test_state"]
-        for line in lines
-        if line.get("@testrun") == "rendered" and "test_state" in line
+        line["test_state"] for line in lines if line.get("@testrun") == run and "test_state" in line
     ]
     assert len(states) == 1, done.stdout
-    resources = states[0]["root_module"]["resources"]
-    return {resource["address"]: resource["values"] for resource in resources}
+    return dict(_resources(states[0]["root_module"]))
+
+
+def _resources(module: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for resource in module.get("resources", []):
+        yield resource["address"], resource["values"]
+    for child in module.get("child_modules", []):
+        yield from _resources(child)
+
+
+@pytest.fixture(scope="session")
+def rendered_iam(terraform: Terraform) -> dict[str, Any]:
+    """The IAM module's resources by address, as its test run `rendered` makes them."""
+    return rendered(terraform, "iam", "rendered")

@@ -238,6 +238,12 @@ locals {
     inflight = { namespace = "AWS/SQS", name = "ApproximateNumberOfMessagesNotVisible", dimensions = { QueueName = module.queues.work_queue_names[0] } }
     running  = { namespace = "AWS/AutoScaling", name = "GroupInServiceInstances", dimensions = { AutoScalingGroupName = local.group } }
   }
+
+  # As in modules/autoscaling, which says why: late numbers are repeated, and no more in flight
+  # counts than the slots have in hand.
+  filled  = { for id in keys(local.metrics) : id => "FILL(FILL(${id}, REPEAT), 0)" }
+  held    = "${2 * var.slots_per_instance} * ${local.filled.running}"
+  in_hand = "IF(${local.filled.inflight} > ${local.held}, ${local.held}, ${local.filled.inflight})"
 }
 
 resource "aws_autoscaling_policy" "backlog" {
@@ -272,8 +278,8 @@ resource "aws_autoscaling_policy" "backlog" {
       }
       metrics {
         id          = "per_instance"
-        label       = "Jobs waiting or in flight per instance"
-        expression  = "(FILL(waiting, 0) + FILL(inflight, 0)) / IF(FILL(running, REPEAT) < 1, 1, FILL(running, REPEAT))"
+        label       = "Jobs waiting or in hand per instance"
+        expression  = "(${local.filled.waiting} + ${local.in_hand}) / IF(${local.filled.running} < 1, 1, ${local.filled.running})"
         return_data = true
       }
     }

@@ -7,22 +7,34 @@ locals {
   # it, the last of them has waited acceptable_wait_s when its turn comes.
   target = coalesce(var.target_backlog_per_task, floor(var.slots_per_task * var.acceptable_wait_s / var.job_seconds))
 
+  # A minimum of zero at night is sleep too, whatever the minimum by day.
+  sleeps = min(concat([var.min_tasks], [for s in var.schedules : s.min_tasks])...) == 0
+
   queues = { for index, name in var.queue_names : tostring(index) => name }
 
-  # Waiting and in flight: a fleet whose queue has just run dry is still at work, and
-  # taking tasks away for an empty queue would send their jobs round again.
   metrics = flatten([for index, name in local.queues : [
     { id = "waiting${index}", namespace = "AWS/SQS", name = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = name } },
     { id = "inflight${index}", namespace = "AWS/SQS", name = "ApproximateNumberOfMessagesNotVisible", dimensions = { QueueName = name } },
   ]])
 
-  backlog_expression = join(" + ", [for metric in local.metrics : "FILL(${metric.id}, 0)"])
+  # SQS and Container Insights are a minute or two late, so the newest minute never has a value.
+  # FILL(…, 0) would make it zero each time: no backlog, so that the fleet never grows; no task, so
+  # that it is woken again and again. A gap repeats the value before it, and is zero only where
+  # there is none: a queue that nobody called for hours, a service that never ran.
+  filled    = { for metric in concat(local.metrics, [local.running]) : metric.id => "FILL(FILL(${metric.id}, REPEAT), 0)" }
+  tasks     = local.filled["running"]
+  waiting   = join(" + ", [for index in keys(local.queues) : local.filled["waiting${index}"]])
+  in_flight = join(" + ", [for index in keys(local.queues) : local.filled["inflight${index}"]])
 
-  # FILL(…, REPEAT): Container Insights may lag behind SQS by a minute or two, and a gap read as
-  # "no task" would look like a backlog many times its size. IF(… < 1, 1, …): the guard for
-  # zero tasks, where the measure is the backlog itself.
-  tasks_expression    = "FILL(running, REPEAT)"
-  per_task_expression = "(${local.backlog_expression}) / IF(${local.tasks_expression} < 1, 1, ${local.tasks_expression})"
+  # In flight counts, since a fleet whose queue has just run dry is still at work. But a job that
+  # backs off is in flight too, up to 15 minutes each time, and so is one that waits for its
+  # delivery: while a consumer is down these are thousands, and tasks do nothing for them. So no
+  # more of it counts than slots have in hand: one job computed, one read ahead.
+  held_per_task = 2 * var.slots_per_task
+  in_hand       = "IF((${local.in_flight}) > ${local.held_per_task} * ${local.tasks}, ${local.held_per_task} * ${local.tasks}, ${local.in_flight})"
+
+  # IF(… < 1, 1, …): the guard for zero tasks, where the measure is the backlog itself.
+  per_task_expression = "(${local.waiting} + ${local.in_hand}) / IF(${local.tasks} < 1, 1, ${local.tasks})"
 
   running = {
     id         = "running"
@@ -78,7 +90,7 @@ resource "aws_appautoscaling_policy" "backlog" {
 
       metrics {
         id          = "per_task"
-        label       = "Jobs waiting or in flight per running task"
+        label       = "Jobs waiting or in hand per running task"
         expression  = local.per_task_expression
         return_data = true
       }
@@ -87,7 +99,7 @@ resource "aws_appautoscaling_policy" "backlog" {
 
   lifecycle {
     precondition {
-      condition     = local.target >= 4 * var.slots_per_task
+      condition     = local.target >= 2 * local.held_per_task
       error_message = "The target is ${local.target} jobs per task, and a busy task alone holds up to two per slot (one computed, one read ahead): the fleet would never scale in. Raise acceptable_wait_s or target_backlog_per_task to 4 x slots_per_task (${4 * var.slots_per_task}) or more."
     }
   }
@@ -98,7 +110,7 @@ resource "aws_appautoscaling_policy" "backlog" {
 ################################################################################
 
 resource "aws_appautoscaling_policy" "wake" {
-  count = var.min_tasks == 0 ? 1 : 0
+  count = local.sleeps ? 1 : 0
 
   name               = "${var.service_name}-wake"
   policy_type        = "StepScaling"
@@ -108,7 +120,11 @@ resource "aws_appautoscaling_policy" "wake" {
 
   step_scaling_policy_configuration {
     adjustment_type = "ChangeInCapacity" # added to nothing: the alarm asks for zero tasks
-    cooldown        = 120                # a task needs about a minute to start and be counted
+
+    # A task needs about a minute to start, another to be counted, and the count is late: before
+    # that the alarm still asks, and another task would be started for the same message.
+    cooldown = 300
+
     step_adjustment {
       metric_interval_lower_bound = 0
       scaling_adjustment          = var.wake_tasks
@@ -117,13 +133,14 @@ resource "aws_appautoscaling_policy" "wake" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "wake" {
-  count = var.min_tasks == 0 ? 1 : 0
+  count = local.sleeps ? 1 : 0
 
   alarm_name          = "${var.service_name}-wake"
   alarm_description   = "A message waits and no task runs: starts ${var.wake_tasks}. Not for people."
   comparison_operator = "GreaterThanOrEqualToThreshold"
   threshold           = 1
-  evaluation_periods  = 1
+  evaluation_periods  = 3 # enough minutes that one of them has the number of tasks
+  datapoints_to_alarm = 2 # a minute that is filled for want of a number is not enough
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_appautoscaling_policy.wake[0].arn]
   tags                = var.tags
@@ -145,9 +162,8 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   metric_query {
     id    = "asleep"
     label = "Messages while no task runs"
-    # FILL(running, 0) here: a service that never ran has no RunningTaskCount to repeat. The price of
-    # a gap read as zero is wake_tasks tasks too many, until the next scale-in.
-    expression  = "IF(FILL(running, 0) < 1, ${local.backlog_expression}, 0)"
+    # Waiting alone: what backs off wakes nobody until it is visible again.
+    expression  = "IF(${local.tasks} < 1, ${local.waiting}, 0)"
     return_data = true
   }
 }

@@ -190,8 +190,8 @@ resource "aws_cloudwatch_metric_alarm" "rate" {
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = "${each.value.description}${local.see}"
-  evaluation_periods  = 2
-  datapoints_to_alarm = 2
+  evaluation_periods  = 3
+  datapoints_to_alarm = 2 # the newest five minutes are not all in yet
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.percent
   treat_missing_data  = "notBreaching"
@@ -232,10 +232,17 @@ resource "aws_cloudwatch_metric_alarm" "rate" {
 # Jobs wait and nobody is there
 ################################################################################
 
+locals {
+  # The newest minute has no number yet. FILL(…, 0) would say of it that nothing waits, and the
+  # alarm would never come; so a gap repeats the value before it, and is zero where there is none.
+  waiting = join(" + ", [for index in range(length(var.work_queue_names)) : "FILL(FILL(waiting${index}, REPEAT), 0)"])
+}
+
 resource "aws_cloudwatch_metric_alarm" "no_running_task" {
   alarm_name          = "${var.name}-no-running-task"
   alarm_description   = "Jobs wait and no task runs: a bad image, no Fargate capacity, a used-up quota. Look: the service's events in ECS.${local.see}"
-  evaluation_periods  = 5 # a fleet that sleeps needs two minutes or three to wake up
+  evaluation_periods  = 6
+  datapoints_to_alarm = 5 # a fleet that sleeps needs two minutes or three to wake up
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
   treat_missing_data  = "notBreaching"
@@ -271,7 +278,7 @@ resource "aws_cloudwatch_metric_alarm" "no_running_task" {
   metric_query {
     id          = "abandoned"
     label       = "Jobs waiting while no task runs"
-    expression  = "IF(FILL(running, 0) < 1, ${join(" + ", [for index, name in var.work_queue_names : "FILL(waiting${index}, 0)"])}, 0)"
+    expression  = "IF(FILL(FILL(running, REPEAT), 0) < 1, ${local.waiting}, 0)"
     return_data = true
   }
 }

@@ -36,8 +36,12 @@ run "a_given_target_wins" {
 
 run "the_measure_counts_waiting_and_in_flight_of_every_queue" {
   assert {
-    condition     = output.backlog_per_task_expression == "(FILL(waiting0, 0) + FILL(inflight0, 0) + FILL(waiting1, 0) + FILL(inflight1, 0)) / IF(FILL(running, REPEAT) < 1, 1, FILL(running, REPEAT))"
-    error_message = "Backlog over tasks, gaps filled, and never a division by zero."
+    condition = output.backlog_per_task_expression == join("", [
+      "(FILL(FILL(waiting0, REPEAT), 0) + FILL(FILL(waiting1, REPEAT), 0)",
+      " + IF((FILL(FILL(inflight0, REPEAT), 0) + FILL(FILL(inflight1, REPEAT), 0)) > 4 * FILL(FILL(running, REPEAT), 0), 4 * FILL(FILL(running, REPEAT), 0), FILL(FILL(inflight0, REPEAT), 0) + FILL(FILL(inflight1, REPEAT), 0)))",
+      " / IF(FILL(FILL(running, REPEAT), 0) < 1, 1, FILL(FILL(running, REPEAT), 0))",
+    ])
+    error_message = "Backlog over tasks, late numbers repeated, no more in flight than the slots have in hand, and never a division by zero."
   }
   assert {
     condition = sort([for m in aws_appautoscaling_policy.backlog.target_tracking_scaling_policy_configuration[0].customized_metric_specification[0].metrics :
@@ -71,8 +75,35 @@ run "a_fleet_that_sleeps_wakes_at_the_first_message" {
     error_message = "One message and no task must start a task."
   }
   assert {
-    condition     = one([for q in aws_cloudwatch_metric_alarm.wake[0].metric_query : q.expression if q.return_data == true]) == "IF(FILL(running, 0) < 1, FILL(waiting0, 0) + FILL(inflight0, 0) + FILL(waiting1, 0) + FILL(inflight1, 0), 0)"
-    error_message = "The alarm must be silent while a task runs."
+    condition     = one([for q in aws_cloudwatch_metric_alarm.wake[0].metric_query : q.expression if q.return_data == true]) == "IF(FILL(FILL(running, REPEAT), 0) < 1, FILL(FILL(waiting0, REPEAT), 0) + FILL(FILL(waiting1, REPEAT), 0), 0)"
+    error_message = "The alarm must be silent while a task runs, and while all that is there backs off."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.wake[0].datapoints_to_alarm < aws_cloudwatch_metric_alarm.wake[0].evaluation_periods
+    error_message = "One minute without a number must not decide."
+  }
+}
+
+run "a_fleet_that_sleeps_only_at_night_wakes_too" {
+  variables {
+    schedules = {
+      morning = { schedule = "cron(30 7 ? * MON-FRI *)", min_tasks = 4 }
+      night   = { schedule = "cron(0 22 ? * MON-FRI *)", min_tasks = 0 }
+    }
+  }
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.wake) == 1 && length(aws_appautoscaling_policy.wake) == 1
+    error_message = "A schedule that lets the fleet sleep needs the wake policy as well."
+  }
+}
+
+run "four_queues_fit_into_one_expression" {
+  variables {
+    queue_names = ["a", "b", "c", "d"]
+  }
+  assert {
+    condition     = length(output.backlog_per_task_expression) <= 2048
+    error_message = "An expression may have 2,048 characters."
   }
 }
 

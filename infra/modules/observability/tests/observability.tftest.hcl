@@ -53,8 +53,12 @@ run "the_oldest_job_is_watched_in_every_queue" {
 
 run "absent_tasks_alarm_only_while_jobs_wait" {
   assert {
-    condition     = one([for q in aws_cloudwatch_metric_alarm.no_running_task.metric_query : q.expression if q.return_data == true]) == "IF(FILL(running, 0) < 1, FILL(waiting0, 0) + FILL(waiting1, 0), 0)"
-    error_message = "No task and no backlog is sleep, not trouble."
+    condition     = one([for q in aws_cloudwatch_metric_alarm.no_running_task.metric_query : q.expression if q.return_data == true]) == "IF(FILL(FILL(running, REPEAT), 0) < 1, FILL(FILL(waiting0, REPEAT), 0) + FILL(FILL(waiting1, REPEAT), 0), 0)"
+    error_message = "No task and no backlog is sleep, not trouble; a number that is late is neither."
+  }
+  assert {
+    condition     = alltrue([for alarm in concat(values(aws_cloudwatch_metric_alarm.rate), [aws_cloudwatch_metric_alarm.no_running_task]) : alarm.datapoints_to_alarm < alarm.evaluation_periods])
+    error_message = "Where gaps are filled, one period without a number must not decide."
   }
 }
 
