@@ -199,7 +199,7 @@ variable "schedules" {
 
 variable "fargate_weight" {
   type        = number
-  description = "Share of tasks on Fargate proper; one always is, unless the fleet may sleep."
+  description = "Share of tasks on Fargate proper. One task always is, and this 1 or more for it, unless min_tasks is 0."
   default     = 1
 }
 

@@ -110,7 +110,7 @@ locals {
     linuxParameters = {
       initProcessEnabled = true # reaps what a killed analysis process leaves, passes SIGTERM on
       capabilities       = { drop = ["ALL"] }
-      tmpfs              = [{ containerPath = "/tmp", size = var.tmpfs_mib, mountOptions = ["nosuid", "nodev", "noexec", "mode=1777"] }]
+      tmpfs              = [{ containerPath = "/tmp", size = var.tmpfs_mib, mountOptions = ["nosuid", "nodev", "noexec"] }] # of itself for everyone to write to
     }
 
     environment  = [for name in sort(keys(local.environment)) : { name = name, value = local.environment[name] }]
@@ -214,6 +214,10 @@ resource "aws_ecs_service" "this" {
   cluster         = aws_ecs_cluster.this.id
   task_definition = aws_ecs_task_definition.this.arn
   desired_count   = var.initial_tasks
+
+  # Else ECS refuses another strategy. It replaces tasks when the service changes, at an apply that
+  # changes nothing of it never.
+  force_new_deployment = true
 
   dynamic "capacity_provider_strategy" {
     for_each = { for name, weight in { FARGATE = var.fargate_weight, FARGATE_SPOT = var.fargate_spot_weight } : name => weight if weight > 0 || (name == "FARGATE" && var.fargate_base > 0) }

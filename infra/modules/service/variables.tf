@@ -142,8 +142,15 @@ variable "task_memory_mib" {
     error_message = "task_memory_mib must be at least slots_per_task x child_max_mb + tmpfs_mib + 512 (the I/O process and reserve), or the kernel kills a process that the worker would have replaced."
   }
   validation {
-    condition     = var.task_memory_mib >= 2 * var.task_cpu && var.task_memory_mib <= 8 * var.task_cpu && var.task_memory_mib % 1024 == 0
-    error_message = "task_memory_mib must be 2 to 8 GiB for each vCPU, in whole GiB: what Fargate offers."
+    # Fargate's sizes (Amazon ECS Developer Guide, "Fargate task CPU and memory"): least, most, step.
+    condition = try(contains({
+      1024  = range(2, 9)
+      2048  = range(4, 17)
+      4096  = range(8, 31)
+      8192  = range(16, 61, 4)
+      16384 = range(32, 121, 8)
+    }[var.task_cpu], var.task_memory_mib / 1024), false)
+    error_message = "task_memory_mib must be what Fargate offers: 2 to 8 GiB for 1 vCPU, 4 to 16 for 2, 8 to 30 for 4, 16 to 60 in steps of 4 for 8, 32 to 120 in steps of 8 for 16."
   }
 }
 
@@ -245,6 +252,11 @@ variable "fargate_weight" {
   type        = number
   description = "Share of further tasks on Fargate proper."
   default     = 1
+
+  validation {
+    condition     = var.fargate_weight > 0 || var.fargate_base == 0
+    error_message = "fargate_weight must be 1 or more while fargate_base is: ECS places no task by a capacity provider of weight 0."
+  }
 }
 
 variable "fargate_spot_weight" {

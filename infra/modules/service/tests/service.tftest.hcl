@@ -62,6 +62,10 @@ run "the_container_is_hardened" {
     condition     = jsondecode(aws_ecs_task_definition.this.container_definitions)[0].linuxParameters.tmpfs[0].containerPath == "/tmp"
     error_message = "With a read-only root, /tmp must be a tmpfs."
   }
+  assert {
+    condition     = length([for option in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].linuxParameters.tmpfs[0].mountOptions : option if strcontains(option, "=")]) == 0
+    error_message = "ECS lists mount options by name, without a value."
+  }
 }
 
 run "health_is_livez" {
@@ -97,6 +101,10 @@ run "tasks_are_private_and_mostly_spot" {
   assert {
     condition     = sort([for s in aws_ecs_service.this.capacity_provider_strategy : "${s.capacity_provider} ${s.base}/${s.weight}"]) == tolist(["FARGATE 1/1", "FARGATE_SPOT 0/3"])
     error_message = "One task on Fargate proper, then one to three."
+  }
+  assert {
+    condition     = aws_ecs_service.this.force_new_deployment
+    error_message = "Without a forced deployment no strategy can be changed."
   }
   assert {
     condition     = length(aws_vpc_security_group_ingress_rule.metrics) == 0
@@ -258,6 +266,45 @@ run "refuses_a_size_that_fargate_has_not" {
   expect_failures = [var.task_cpu]
 }
 
+run "takes_the_largest_sizes_that_fargate_has" {
+  command = plan
+  variables {
+    task_cpu        = 8192
+    task_memory_mib = 60 * 1024
+  }
+  assert {
+    condition     = aws_ecs_task_definition.this.memory == "61440"
+    error_message = "8 vCPU go with up to 60 GiB."
+  }
+}
+
+run "refuses_more_memory_than_fargate_has" {
+  command = plan
+  variables {
+    task_cpu        = 4096
+    task_memory_mib = 31 * 1024
+  }
+  expect_failures = [var.task_memory_mib]
+}
+
+run "refuses_a_step_that_fargate_has_not" {
+  command = plan
+  variables {
+    task_cpu        = 8192
+    task_memory_mib = 18 * 1024
+  }
+  expect_failures = [var.task_memory_mib]
+}
+
+run "refuses_half_a_step_of_the_largest_size" {
+  command = plan
+  variables {
+    task_cpu        = 16384
+    task_memory_mib = 36 * 1024
+  }
+  expect_failures = [var.task_memory_mib]
+}
+
 run "refuses_children_too_small_to_live" {
   command = plan
   variables {
@@ -306,9 +353,29 @@ run "refuses_a_key_in_the_environment" {
   expect_failures = [var.environment]
 }
 
+run "spot_alone_where_no_task_must_be_on_fargate_proper" {
+  variables {
+    fargate_base   = 0
+    fargate_weight = 0
+  }
+  assert {
+    condition     = [for s in aws_ecs_service.this.capacity_provider_strategy : s.capacity_provider] == ["FARGATE_SPOT"]
+    error_message = "Without base and weight there must be no task on Fargate proper."
+  }
+}
+
+run "refuses_a_base_that_ecs_would_not_place" {
+  command = plan
+  variables {
+    fargate_weight = 0
+  }
+  expect_failures = [var.fargate_weight]
+}
+
 run "refuses_no_capacity" {
   command = plan
   variables {
+    fargate_base        = 0
     fargate_weight      = 0
     fargate_spot_weight = 0
   }
