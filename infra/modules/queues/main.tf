@@ -45,11 +45,6 @@ resource "aws_sqs_queue" "source" {
   # message always has room for the attributes that say why it is there.
   max_message_size = var.max_message_bytes
 
-  redrive_policy = jsonencode({
-    deadLetterTargetArn = aws_sqs_queue.dead_letter[each.value.dead].arn
-    maxReceiveCount     = var.max_receive_count
-  })
-
   fifo_queue            = each.value.fifo ? true : null # the provider refuses an explicit false
   deduplication_scope   = each.value.fifo ? "messageGroup" : null
   fifo_throughput_limit = each.value.fifo ? "perMessageGroupId" : null
@@ -94,6 +89,20 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead_letter" {
     redrivePermission = "byQueue"
     sourceQueueArns   = sort([for key, queue in local.source_queues : aws_sqs_queue.source[key].arn if queue.dead == each.key])
   })
+}
+
+# After the allow policy: SQS refuses a source that the dead-letter queue does not name yet, so that
+# within aws_sqs_queue no queue could be added later.
+resource "aws_sqs_queue_redrive_policy" "source" {
+  for_each = local.source_queues
+
+  queue_url = aws_sqs_queue.source[each.key].url
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead_letter[each.value.dead].arn
+    maxReceiveCount     = var.max_receive_count
+  })
+
+  depends_on = [aws_sqs_queue_redrive_allow_policy.dead_letter]
 }
 
 ################################################################################

@@ -1,6 +1,9 @@
 output "work_queue_urls" {
   description = "URLs of the work queues, highest priority first: WORKER_QUEUE_URL when joined by commas."
   value       = [for key in local.work_queue_order : aws_sqs_queue.source[key].url]
+
+  # A worker does not start on a queue without a redrive policy.
+  depends_on = [aws_sqs_queue_redrive_policy.source]
 }
 
 output "work_queue_arns" {

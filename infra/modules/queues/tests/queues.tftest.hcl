@@ -20,8 +20,12 @@ run "every_work_queue_redrives_after_six_receives" {
   }
 
   assert {
-    condition     = length(aws_sqs_queue.source) == 3 && alltrue([for q in aws_sqs_queue.source : jsondecode(q.redrive_policy).maxReceiveCount == 6])
-    error_message = "Each of main, high and fifo must carry a RedrivePolicy with maxReceiveCount 6."
+    condition     = sort(keys(aws_sqs_queue_redrive_policy.source)) == sort(keys(aws_sqs_queue.source)) && length(aws_sqs_queue.source) == 3
+    error_message = "Each of main, high and fifo must carry a RedrivePolicy, in a resource that can wait for the allow policy."
+  }
+  assert {
+    condition     = alltrue([for p in aws_sqs_queue_redrive_policy.source : jsondecode(p.redrive_policy).maxReceiveCount == 6])
+    error_message = "Six receives."
   }
   assert {
     condition     = output.work_queue_names == ["analysis-jobs-high", "analysis-jobs", "analysis-jobs.fifo"]
