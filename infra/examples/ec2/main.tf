@@ -226,6 +226,8 @@ resource "aws_autoscaling_group" "this" {
   lifecycle {
     ignore_changes = [desired_capacity]
   }
+
+  depends_on = [aws_iam_role_policy.instance] # else the first instance may not pull its image
 }
 
 ################################################################################
