@@ -37,7 +37,8 @@ module "storage" {
 ################################################################################
 
 resource "aws_secretsmanager_secret" "webhook" {
-  count = var.webhook_secret_arn == null ? 1 : 0
+  # Two questions: the first is answered in the plan, where an ARN may not be known yet.
+  count = var.create_webhook_secret ? (var.webhook_secret_arn == null ? 1 : 0) : 0
 
   name                    = "${var.name}-webhook"
   description             = "Standard Webhooks keys: whsec_..., two with a space between while a key is rotated"
@@ -54,7 +55,7 @@ resource "aws_secretsmanager_secret" "webhook" {
 }
 
 locals {
-  webhook_secret_arn = var.webhook_secret_arn == null ? aws_secretsmanager_secret.webhook[0].arn : var.webhook_secret_arn
+  webhook_secret_arn = length(aws_secretsmanager_secret.webhook) == 1 ? aws_secretsmanager_secret.webhook[0].arn : var.webhook_secret_arn
 }
 
 ################################################################################

@@ -132,6 +132,17 @@ variable "webhook_secret_arn" {
   default     = null
 }
 
+variable "create_webhook_secret" {
+  type        = bool
+  description = "Make a secret where webhook_secret_arn names none. False where it names one that is made in the same configuration: its ARN is not known in the plan."
+  default     = true
+
+  validation {
+    condition     = var.create_webhook_secret || var.webhook_secret_arn != null
+    error_message = "create_webhook_secret = false needs webhook_secret_arn: nobody could tell this fleet's webhooks from a stranger's."
+  }
+}
+
 variable "webhook_secret_replica_regions" {
   type        = list(string)
   description = "Regions that the secret made here is copied to."

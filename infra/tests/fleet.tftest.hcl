@@ -117,6 +117,31 @@ run "a_secret_that_exists_is_used" {
   }
 }
 
+run "a_secret_that_is_made_with_the_fleet_can_be_planned" {
+  command = plan
+  module {
+    source = "./tests/own_secret"
+  }
+}
+
+run "a_secret_that_is_made_with_the_fleet_is_used" {
+  module {
+    source = "./tests/own_secret"
+  }
+  assert {
+    condition     = output.webhook_secret_arn == "arn:aws:secretsmanager:eu-west-1:123456789012:secret:speech-webhook-AbCdEf"
+    error_message = "The workers must be told of the secret that was made beside the fleet."
+  }
+}
+
+run "refuses_to_go_unsigned_by_oversight" {
+  command = plan
+  variables {
+    create_webhook_secret = false
+  }
+  expect_failures = [var.create_webhook_secret]
+}
+
 run "a_fleet_that_may_sleep_needs_no_task_on_fargate_proper" {
   variables {
     min_tasks = 0

@@ -65,8 +65,9 @@ module "fleet_secondary" {
   alarm_emails = var.alarm_emails
 
   # The copy has the same name and suffix: only the region differs.
-  webhook_secret_arn = replace(module.fleet_primary.webhook_secret_arn, ":${var.primary.region}:", ":${var.secondary.region}:")
-  further_inputs     = [{ bucket_arn = local.bucket_arns.primary.uploads }, { bucket_arn = local.bucket_arns.primary.references }]
+  create_webhook_secret = false
+  webhook_secret_arn    = replace(module.fleet_primary.webhook_secret_arn, ":${var.primary.region}:", ":${var.secondary.region}:")
+  further_inputs        = [{ bucket_arn = local.bucket_arns.primary.uploads }, { bucket_arn = local.bucket_arns.primary.references }]
 }
 
 ################################################################################
