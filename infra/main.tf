@@ -80,7 +80,8 @@ module "iam" {
   cluster_arn              = module.service.cluster_arn
   webhook_secret_arn       = local.webhook_secret_arn
   kms_key_arns             = compact([var.kms_key_arn])
-  ecr_repository_arns      = [module.service.repository_arn]
+  decrypt_key_arns         = var.further_kms_key_arns
+  ecr_repository_arns      = concat([module.service.repository_arn], var.further_repository_arns)
   log_group_arns           = [module.service.log_group_arn]
   producer_upload_arns     = ["${module.storage.bucket_arns["uploads"]}/"]
   permissions_boundary_arn = var.permissions_boundary_arn

@@ -34,6 +34,12 @@ variable "image" {
   default     = null
 }
 
+variable "further_repository_arns" {
+  type        = list(string)
+  description = "Repositories that image is pulled from, beside the one made here."
+  default     = []
+}
+
 variable "cpu_architecture" {
   type        = string
   description = "X86_64 or ARM64: as the image was built."
@@ -268,8 +274,14 @@ variable "sweep_enabled" {
 
 variable "kms_key_arn" {
   type        = string
-  description = "One KMS key for queues, buckets, secret, images, logs and topic; null: AWS's own keys. Its policy must let logs, sns and cloudwatch use it (infra/README.md)."
+  description = "One KMS key for queues, buckets, secret, images, logs and topic; null: AWS's own keys. Its policy must let logs and cloudwatch use it (infra/README.md)."
   default     = null
+}
+
+variable "further_kms_key_arns" {
+  type        = list(string)
+  description = "Keys that further_inputs, or a secret of your own, are encrypted with: worker and sweep may decrypt with them. A key of another account must also allow it in its own policy."
+  default     = []
 }
 
 variable "permissions_boundary_arn" {

@@ -134,6 +134,20 @@ run "a_secret_that_is_made_with_the_fleet_is_used" {
   }
 }
 
+run "rendered_with_what_lies_elsewhere" {
+  variables {
+    image                   = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/other:1.4.0"
+    image_tag               = null
+    kms_key_arn             = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    further_repository_arns = ["arn:aws:ecr:eu-west-1:123456789012:repository/other"]
+    further_kms_key_arns    = ["arn:aws:kms:eu-west-1:123456789012:key/66666666-7777-8888-9999-000000000000"]
+  }
+  assert {
+    condition     = module.service.container_definition.image == var.image
+    error_message = "tests/infra/test_iam_policies.py reads the roles of this run."
+  }
+}
+
 run "refuses_to_go_unsigned_by_oversight" {
   command = plan
   variables {

@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 
+from scripts.check_infra import Terraform
+from tests.infra.conftest import rendered
 from tests.infra.enforcing_account import (
+    ACCOUNT_ID,
+    REGION,
     EnforcingAccount,
     action_of,
     enforcing_account,
@@ -148,6 +152,27 @@ def test_every_action_that_is_allowed_is_used(name: str, policies: dict[str, str
     allowed = {action for statement in statements for action in statement["Action"]}
     used = {action_of(c["service"], c["operation"]) for c in CALLS if c["caller"] == name}
     assert allowed - used == set()
+
+
+def test_a_fleet_may_use_what_it_was_told_lies_elsewhere(terraform: Terraform) -> None:
+    fleet = rendered(terraform, "", "rendered_with_what_lies_elsewhere")
+
+    def resources_of(role: str, action: str) -> set[str]:
+        policy = json.loads(fleet[f"module.iam.aws_iam_role_policy.{role}"]["policy"])
+        named = [s["Resource"] for s in policy["Statement"] if action in s["Action"]]
+        return {arn for some in named for arn in ([some] if isinstance(some, str) else some)}
+
+    repository = f"arn:aws:ecr:{REGION}:{ACCOUNT_ID}:repository"
+    pulled = {f"{repository}/speech", f"{repository}/other"}
+    assert resources_of("execution", "ecr:BatchGetImage") == pulled
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key"
+    own, other = (
+        f"{key}/11111111-2222-3333-4444-555555555555",
+        f"{key}/66666666-7777-8888-9999-000000000000",
+    )
+    for role in ("worker", "sweeper"):
+        assert resources_of(role, "kms:Decrypt") == {own, other}
+        assert resources_of(role, "kms:GenerateDataKey") == {own}
 
 
 @pytest.mark.parametrize("action", ["sqs:DeleteMessage", "s3:GetObject", "s3:PutObject"])

@@ -85,3 +85,23 @@ def test_buckets_are_versioned_before_they_are_copied(
     folder = INFRA / "examples" / "two-regions"
     before = waits_for(terraform, folder, f"aws_s3_bucket_replication_configuration.{way}")
     assert f"module.fleet_{place}.module.storage.aws_s3_bucket_versioning.this" in before
+
+
+FIRST_APPLIES = {
+    "complete": "docs/deploy.md",
+    "two-regions": "infra/examples/two-regions/README.md",
+}
+
+
+@pytest.mark.parametrize("example", FIRST_APPLIES)
+def test_what_the_first_apply_targets_is_there(terraform: Terraform, example: str) -> None:
+    text = (INFRA.parent / FIRST_APPLIES[example]).read_text(encoding="utf-8")
+    targets = re.findall(r"-target=(\S+)", text)
+    assert targets
+    for target in targets:
+        waits_for(terraform, INFRA / "examples" / example, target)
+
+
+def test_the_image_is_copied_from_the_first_push_on() -> None:
+    text = (INFRA.parent / FIRST_APPLIES["two-regions"]).read_text(encoding="utf-8")
+    assert "-target=aws_ecr_replication_configuration.this" in text

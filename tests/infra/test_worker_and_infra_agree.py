@@ -163,11 +163,54 @@ def test_every_metric_filter_is_tried_here() -> None:
     assert len(log_metrics()) == OBSERVABILITY.count("pattern = ")
 
 
+def deployer_policy() -> dict[str, Any]:
+    policy: dict[str, Any] = json.loads(
+        (INFRA / "deployer-policy.json").read_text(encoding="utf-8")
+    )
+    return policy
+
+
+def resources_of(action: str) -> list[str]:
+    """What the deployer may do this to."""
+    found = [s["Resource"] for s in deployer_policy()["Statement"] if action in s["Action"]]
+    return [arn for some in found for arn in ([some] if isinstance(some, str) else some)]
+
+
 def test_the_deployers_policy_fits_a_role_and_names_its_actions() -> None:
-    policy = json.loads((INFRA / "deployer-policy.json").read_text(encoding="utf-8"))
+    policy = deployer_policy()
     assert (
         len(json.dumps(policy, separators=(",", ":"))) < 10_240
     )  # IAM's limit for inline policies
     actions = [action for statement in policy["Statement"] for action in statement["Action"]]
     assert len(actions) == len(set(actions))
     assert not [action for action in actions if "*" in action]
+
+
+@pytest.mark.parametrize("action", ["cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms"])
+def test_target_tracking_may_make_its_own_alarms(action: str) -> None:
+    """Application Auto Scaling tries both as the deployer, without naming an alarm."""
+    assert resources_of(action) == ["*"]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        *("kms:DescribeKey", "kms:CreateGrant", "kms:RetireGrant"),  # a repository with a key
+        *("kms:GenerateDataKey", "kms:Decrypt"),  # a secret's value
+    ],
+)
+def test_the_deployer_may_use_the_key_that_is_brought(action: str) -> None:
+    assert resources_of(action) == ["arn:aws:kms:REGION:ACCOUNT:key/KEY"]
+
+
+def test_the_deployer_may_give_endpoints_their_private_names() -> None:
+    assert resources_of("route53:AssociateVPCWithHostedZone") == ["arn:aws:route53:::hostedzone/*"]
+
+
+def test_every_provider_takes_the_size_of_a_dead_letter() -> None:
+    """A max_message_size of 1 MiB is refused by providers before 6.8."""
+    floors = {
+        path.parent.name: re.findall(r'version = "(.*)"', path.read_text(encoding="utf-8"))
+        for path in files("versions.tf")
+    }
+    assert set(map(tuple, floors.values())) == {(">= 6.8, < 7.0",)}

@@ -59,12 +59,15 @@ module "fleet_secondary" {
   name         = var.secondary.name
   vpc_id       = module.network_secondary.vpc_id
   subnet_ids   = module.network_secondary.private_subnet_ids
-  image        = "${data.aws_caller_identity.this.account_id}.dkr.ecr.${var.secondary.region}.amazonaws.com/${var.primary.name}:${var.image_tag}"
   min_tasks    = var.secondary.min_tasks
   max_tasks    = var.max_tasks # as many: alone, it does everything
   alarm_emails = var.alarm_emails
 
-  # The copy has the same name and suffix: only the region differs.
+  # The copy of the image has the primary's name, so the tasks must be able to pull that repository.
+  image                   = "${data.aws_caller_identity.this.account_id}.dkr.ecr.${var.secondary.region}.amazonaws.com/${var.primary.name}:${var.image_tag}"
+  further_repository_arns = ["arn:aws:ecr:${var.secondary.region}:${data.aws_caller_identity.this.account_id}:repository/${var.primary.name}"]
+
+  # The copy of the secret has the same name and suffix: only the region differs.
   create_webhook_secret = false
   webhook_secret_arn    = replace(module.fleet_primary.webhook_secret_arn, ":${var.primary.region}:", ":${var.secondary.region}:")
   further_inputs        = [{ bucket_arn = local.bucket_arns.primary.uploads }, { bucket_arn = local.bucket_arns.primary.references }]
@@ -74,6 +77,7 @@ module "fleet_secondary" {
 # The image: pushed once, there twice
 ################################################################################
 
+# Copies only what is pushed after it: it belongs into the first, targeted apply (README.md).
 resource "aws_ecr_replication_configuration" "this" {
   provider = aws.primary
 
@@ -89,24 +93,6 @@ resource "aws_ecr_replication_configuration" "this" {
       }
     }
   }
-}
-
-# The copy has the primary's name, so the secondary's tasks may pull that repository too.
-resource "aws_iam_role_policy" "pull_copy" {
-  provider = aws.secondary
-
-  name = "pull-replicated-image"
-  role = "${var.secondary.name}-execution"
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect   = "Allow"
-      Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      Resource = ["arn:aws:ecr:${var.secondary.region}:${data.aws_caller_identity.this.account_id}:repository/${var.primary.name}"]
-    }]
-  })
-
-  depends_on = [module.fleet_secondary]
 }
 
 ################################################################################
@@ -131,8 +117,7 @@ resource "aws_iam_role" "replication" {
     Statement = [{
       Effect    = "Allow"
       Principal = { Service = "s3.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.this.account_id } }
+      Action    = "sts:AssumeRole" # no condition: S3's documentation names none that replication fulfils
     }]
   })
 }

@@ -100,6 +100,13 @@ locals {
     Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
     Resource = var.kms_key_arns
   }]
+
+  decrypt = [for _ in length(var.decrypt_key_arns) > 0 ? [1] : [] : {
+    Sid      = "Decrypt"
+    Effect   = "Allow"
+    Action   = ["kms:Decrypt"]
+    Resource = var.decrypt_key_arns
+  }]
 }
 
 ################################################################################
@@ -155,6 +162,7 @@ resource "aws_iam_role_policy" "worker" {
       local.protect_own_tasks,
       local.read_secret,
       local.use_keys,
+      local.decrypt,
     )
   })
 }
@@ -213,6 +221,7 @@ resource "aws_iam_role_policy" "sweeper" {
       local.send_results,
       local.read_secret,
       local.use_keys,
+      local.decrypt,
     )
   })
 }

@@ -106,6 +106,17 @@ variable "kms_key_arns" {
   }
 }
 
+variable "decrypt_key_arns" {
+  type        = list(string)
+  description = "Keys of what is only read: inputs or a secret that others encrypted. Worker and sweeper may decrypt with them."
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.decrypt_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", arn))])
+    error_message = "decrypt_key_arns must be keys' ARNs (not aliases)."
+  }
+}
+
 variable "ecr_repository_arns" {
   type        = list(string)
   description = "Repositories that the image is pulled from."

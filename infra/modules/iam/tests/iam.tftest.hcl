@@ -136,6 +136,32 @@ run "keys_are_named" {
   }
 }
 
+run "what_others_encrypted_is_only_read" {
+  variables {
+    decrypt_key_arns = ["arn:aws:kms:eu-west-1:210987654321:key/11111111-2222-3333-4444-555555555555"]
+  }
+  assert {
+    condition = alltrue([for policy in [aws_iam_role_policy.worker.policy, aws_iam_role_policy.sweeper.policy] :
+      one([for s in jsondecode(policy).Statement : join(" ", concat(s.Action, s.Resource)) if s.Sid == "Decrypt"]) == "kms:Decrypt ${var.decrypt_key_arns[0]}"
+    ])
+    error_message = "Worker and sweeper must be able to decrypt with the keys, and no more."
+  }
+  assert {
+    condition = alltrue([for policy in [aws_iam_role_policy.execution.policy, aws_iam_policy.producer.policy, aws_iam_policy.operator.policy] :
+      length([for s in jsondecode(policy).Statement : s if s.Sid == "Decrypt"]) == 0
+    ])
+    error_message = "Nobody else reads inputs or the secret."
+  }
+}
+
+run "refuses_an_alias_to_decrypt_with" {
+  command = plan
+  variables {
+    decrypt_key_arns = ["alias/theirs"]
+  }
+  expect_failures = [var.decrypt_key_arns]
+}
+
 run "refuses_a_bad_name" {
   command = plan
   variables {
