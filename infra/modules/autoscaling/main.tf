@@ -51,6 +51,13 @@ resource "aws_appautoscaling_target" "this" {
   min_capacity       = var.min_tasks
   max_capacity       = var.max_tasks
   tags               = var.tags
+
+  # Said, so that an apply ends what a drain has suspended (docs/deploy.md).
+  suspended_state {
+    dynamic_scaling_in_suspended  = false
+    dynamic_scaling_out_suspended = false
+    scheduled_scaling_suspended   = false
+  }
 }
 
 resource "aws_appautoscaling_policy" "backlog" {

@@ -117,6 +117,13 @@ run "the_clock_raises_the_minimum" {
   }
 }
 
+run "an_apply_ends_a_drain" {
+  assert {
+    condition     = alltrue([for suspended in values(aws_appautoscaling_target.this.suspended_state[0]) : suspended == false])
+    error_message = "What a drain suspended must be taken up again."
+  }
+}
+
 run "refuses_a_target_that_a_busy_task_alone_exceeds" {
   command = plan
   variables {
