@@ -40,6 +40,8 @@ BREAK_S: Final = 60.0
 RETRY_FIRST_S: Final = 2.0
 RETRY_MAX_S: Final = 60.0
 TIMEOUT_S: Final = 5.0
+STOP_TIMEOUT_S: Final = 5.0
+"""The end of a drain waits no longer than this for the watch to end."""
 
 _log = get_logger("worker.ecs")
 
@@ -63,8 +65,10 @@ class MonotonicClock:
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
         """Return when the event is set or the time is up."""
+        # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
 
 
 class ProtectionRefused(Exception):
@@ -124,8 +128,7 @@ class TaskProtection:
         """Clear the protection, if any, and end."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task}, timeout=STOP_TIMEOUT_S)
             self._task = None
         if self._asked:  # the answer to the last call may have been cut off just now
             await self._set(protected=False)
@@ -134,10 +137,13 @@ class TaskProtection:
             self._session = None
 
     async def _run(self) -> None:
-        while True:
-            self._changed.clear()
-            pause_s = await self._step()
-            await self._clock.wait(self._changed, pause_s)
+        try:
+            while True:
+                self._changed.clear()
+                pause_s = await self._step()
+                await self._clock.wait(self._changed, pause_s)
+        finally:
+            self.may_poll.set()  # nobody is left to end a break
 
     async def _step(self) -> float | None:
         """Do what is due; return the seconds until something else is (None: only on a change)."""
@@ -195,7 +201,7 @@ class TaskProtection:
         self._asked = self._asked or protected
         try:
             await self._put(protected=protected)
-        except (aiohttp.ClientError, OSError, TimeoutError, ProtectionRefused, ValueError) as error:
+        except Exception as error:  # whatever it is, the watch goes on, and a break must end
             self._failures += 1
             self._metrics.ecs_protection_failed()
             _log.warning(

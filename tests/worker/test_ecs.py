@@ -15,6 +15,7 @@ from worker.ecs import (
     IDLE_LINGER_S,
     MAX_PROTECTED_S,
     RENEW_AFTER_S,
+    MonotonicClock,
     ProtectionRefused,
     TaskProtection,
     check_reply,
@@ -30,6 +31,7 @@ class Agent:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.refusal: tuple[int, object] | None = None
+        self.raw: str | None = None
         self.uri = ""
 
     @property
@@ -39,6 +41,8 @@ class Agent:
     async def put(self, request: web.Request) -> web.Response:
         body = await request.json()
         self.asked.append(body)
+        if self.raw is not None:
+            return web.Response(text=self.raw)
         if self.refusal:
             status, reply = self.refusal
             return web.json_response(reply, status=status)
@@ -75,7 +79,8 @@ class SetClock:
         self.waiting = (event, None if timeout_s is None else self.hand + timeout_s)
         while self.is_at_rest():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), 0.002)
+                async with asyncio.timeout(0.002):
+                    await event.wait()
         self.waiting = None
 
     def is_at_rest(self) -> bool:
@@ -302,6 +307,91 @@ async def test_with_the_real_clock_too(agent: Agent, metrics: Metrics) -> None:
     protection.jobs_in_flight(1)
     await until(lambda: agent.wishes == [True])
     await protection.stop()
+
+
+async def test_a_stop_right_after_the_last_job_ends(agent: Agent, metrics: Metrics) -> None:
+    class Noting(MonotonicClock):
+        rests = False
+
+        async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
+            self.rests = timeout_s != 0
+            await super().wait(event, timeout_s)
+
+    clock = Noting()
+    protection = TaskProtection(agent.uri, metrics, clock=clock)
+    protection.jobs_in_flight(1)
+    await protection.start()
+    await until(lambda: clock.rests)
+    await asyncio.sleep(0)
+    # A drain goes on in the same turn of the loop in which the end of the last job is told.
+    protection.jobs_in_flight(0)
+    stopping = asyncio.create_task(protection.stop())
+    await asyncio.wait({stopping}, timeout=3)
+    assert stopping.done()
+    assert agent.wishes == [True, False]
+
+
+async def test_a_stop_waits_for_no_watcher_that_does_not_end(
+    agent: Agent, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.ecs.STOP_TIMEOUT_S", 0.05)
+    may_end = asyncio.Event()
+
+    class Deaf(MonotonicClock):
+        async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
+            while not may_end.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await may_end.wait()
+            await super().wait(event, timeout_s)
+
+    protection = TaskProtection(agent.uri, metrics, clock=Deaf())
+    protection.jobs_in_flight(1)
+    await protection.start()
+    await until(lambda: agent.wishes == [True])
+    async with asyncio.timeout(5):
+        await protection.stop()
+    assert agent.wishes == [True, False]
+    may_end.set()
+
+
+async def test_the_real_clock_wakes_for_an_event_and_for_the_time() -> None:
+    clock, event = MonotonicClock(), asyncio.Event()
+    began = clock.now()
+    await clock.wait(event, 0.02)
+    assert clock.now() - began >= 0.02
+    waiting = asyncio.create_task(clock.wait(event, None))
+    await asyncio.sleep(0)
+    event.set()
+    await asyncio.wait_for(waiting, 5)
+    await clock.wait(event, 60)
+    assert clock.now() - began < 10
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_the_real_clock_swallows_no_cancellation(turns: int) -> None:
+    event = asyncio.Event()
+    waiting = asyncio.create_task(MonotonicClock().wait(event, 60))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    event.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if not waiting.done():
+        waiting.cancel()
+        await asyncio.wait({waiting}, timeout=5)
+        assert waiting.cancelled()
+
+
+async def test_an_answer_that_breaks_the_reader_is_a_failure_and_the_watch_goes_on(
+    protection: TaskProtection, agent: Agent, clock: SetClock, metrics: Metrics
+) -> None:
+    agent.raw = "[" * 100_000
+    protection.jobs_in_flight(1)
+    await until(lambda: failures(metrics) == 1)
+    await settled(clock)
+    agent.raw = None
+    clock.forward(60)
+    await until(lambda: protection._protected_since is not None)
 
 
 def test_outside_ecs_there_is_nothing_to_protect(
