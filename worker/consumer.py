@@ -344,7 +344,12 @@ class Consumer:
         deadline = asyncio.timeout_at(work.lease.work_until)
         try:
             async with deadline:
-                await self._pipeline.run(work.lease.message, on_started=started, on_scored=scored)
+                await self._pipeline.run(
+                    work.lease.message,
+                    on_started=started,
+                    on_scored=scored,
+                    delivery=work.delivery,
+                )
         except JobFailure as raised:
             failure = raised
         except LeaseLost:
@@ -365,7 +370,9 @@ class Consumer:
         )
         async with self._place_to_tell(work.lease.message, failure):
             scored()
-            decision = await self._settlement.failed(work.lease, failure)
+            decision = await self._settlement.failed(
+                work.lease, failure, result_queue_has_it=work.delivery.result_queue_has_it
+            )
         return str(decision.action), str(failure.code)
 
     def _place_to_tell(

@@ -22,6 +22,7 @@ from worker.failures import ErrorCode, JobFailure, Stage, classify
 from worker.handlers import Analysed, JobHandler, JobInput, Refused, handler_of
 from worker.progress import ACCEPTED, ANALYSING, DOWNLOADED, Progress
 from worker.results import ResultStore, StoredEvent, cache_key, fingerprint
+from worker.sinks import Delivery
 from worker.spans import TRACEPARENT_ATTRIBUTE
 from worker.tracing import current_traceparent
 
@@ -99,6 +100,7 @@ class Pipeline:
         *,
         on_started: Callable[[], None] = lambda: None,
         on_scored: Callable[[], None] = lambda: None,
+        delivery: Delivery | None = None,
     ) -> Event:
         """Do a job up to the point where its event is delivered.
 
@@ -108,6 +110,8 @@ class Pipeline:
             Called when the job's analysis begins: from then on a drain lets it finish.
         on_scored
             Called when the job needs no analysis slot any more and has its place in the delivery.
+        delivery
+            Where it is noted how far the event has come.
 
         Returns
         -------
@@ -121,10 +125,14 @@ class Pipeline:
         task = Task.read(message, self._handlers)
         logs.bind(job_id=task.job.job_id)
         spans.name_job(task.job.job_id)
-        return await self._run(task, on_started, on_scored)
+        return await self._run(task, on_started, on_scored, delivery or Delivery())
 
     async def _run(
-        self, task: Task, on_started: Callable[[], None], on_scored: Callable[[], None]
+        self,
+        task: Task,
+        on_started: Callable[[], None],
+        on_scored: Callable[[], None],
+        delivery: Delivery,
     ) -> Event:
         job = task.job
         self._needs_an_answer_address(job)
@@ -132,7 +140,9 @@ class Pipeline:
         if stored is not None and stored.is_delivered:
             log.info("already_delivered")
             return stored.event
-        await self._sinks.check(job.webhook_url)
+        if stored is None:
+            # What is stored waits for no webhook: the results queue gets it in any case.
+            await self._sinks.check(job.webhook_url)
         progress = Progress(
             self._webhook,
             Addressee.of(job),
@@ -152,7 +162,7 @@ class Pipeline:
                 if stored.is_delivered:  # by another worker, while this one computed
                     log.info("already_delivered")
                 else:
-                    await self._deliver(task, stored.event)
+                    await self._deliver(task, stored.event, delivery)
                 return stored.event
         finally:
             await progress.close()
@@ -290,13 +300,14 @@ class Pipeline:
                 event, fingerprint=task.fingerprint, webhook_url=task.job.webhook_url
             )
 
-    async def _deliver(self, task: Task, event: Event) -> None:
+    async def _deliver(self, task: Task, event: Event, delivery: Delivery) -> None:
         with self._timed("deliver"), spans.step("deliver"):
             await self._sinks.send(
                 task.job.webhook_url,
                 event,
                 bulky=task.handler.bulky,
                 traceparent=current_traceparent() or task.traceparent,
+                delivery=delivery,
             )
         if self._results is not None:
             try:

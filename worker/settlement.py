@@ -90,7 +90,12 @@ class EventSender(Protocol):
     """Delivers final events (worker.sinks.Sinks)."""
 
     async def send(
-        self, webhook_url: str | None, event: Event, *, traceparent: str | None = None
+        self,
+        webhook_url: str | None,
+        event: Event,
+        *,
+        traceparent: str | None = None,
+        to_result_queue: bool = True,
     ) -> None:
         """Send one event everywhere it has to go; raises JobFailure."""
         ...
@@ -124,8 +129,16 @@ class Settlement:
         await self._delete(lease)
         self._count("completed", None)
 
-    async def failed(self, lease: Lease, failure: JobFailure) -> Decision:
-        """Tell who can be told, then back off or dead-letter."""
+    async def failed(
+        self, lease: Lease, failure: JobFailure, *, result_queue_has_it: bool = False
+    ) -> Decision:
+        """Tell who can be told, then back off or dead-letter.
+
+        Parameters
+        ----------
+        result_queue_has_it
+            The results queue has taken the job's result: only the webhook is told of a failure.
+        """
         # Whoever holds the message now may yet complete the job: it has not failed.
         self._must_hold(lease)
         message = lease.message
@@ -138,7 +151,9 @@ class Settlement:
             await self.back_off(lease, failure)
             return decision
         try:
-            is_told = await self._tell(lease, decision.failure)
+            is_told = await self._tell(
+                lease, decision.failure, to_result_queue=not result_queue_has_it
+            )
         except JobFailure as refusal:
             if self._may_tell_later(failure, refusal, message):
                 await self.back_off(lease, refusal)
@@ -198,7 +213,7 @@ class Settlement:
             return False
         return True
 
-    async def _tell(self, lease: Lease, failure: JobFailure) -> bool:
+    async def _tell(self, lease: Lease, failure: JobFailure, *, to_result_queue: bool) -> bool:
         """Send `analysis.failed`; False if there is no address for it.
 
         Raises
@@ -211,7 +226,8 @@ class Settlement:
         url = addressee.webhook_url
         if NO_EVENT_AFTER & {failure.code, failure.cause}:
             url = None
-        if addressee.job_id is None or (url is None and not self._events.has_other):
+        has_other = self._events.has_other and to_result_queue
+        if addressee.job_id is None or (url is None and not has_other):
             return False
         event = build_event(
             EventType.FAILED,
@@ -221,7 +237,9 @@ class Settlement:
             message=failure.message,
             error=EventError.of(failure),
         )
-        await self._events.send(url, event, traceparent=current_traceparent())
+        await self._events.send(
+            url, event, traceparent=current_traceparent(), to_result_queue=to_result_queue
+        )
         return True
 
     async def _dead_letter(

@@ -25,6 +25,7 @@ from worker.failures import NO_EVENT_AFTER, ErrorCode, JobFailure, Stage
 from worker.logs import bound, get_logger
 from worker.queue import Message, Queue, SqsError
 from worker.results import fingerprint
+from worker.sinks import Delivery
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -63,15 +64,15 @@ class SilentLetters:
         addressee = Addressee.salvage(letter.body)
         with bound(job_id=addressee.job_id, message_id=letter.message_id):
             try:
-                failure = _lost(letter)
+                failure, delivery = _lost(letter), Delivery()
                 try:
-                    if await self._recover(letter, addressee):
+                    if await self._recover(letter, addressee, delivery):
                         return True
                 except JobFailure as refusal:
                     if refusal.retryable:
                         raise
                     failure = refusal
-                return await self._tell_and_mark(letter, addressee, failure, dlq_url)
+                return await self._tell_and_mark(letter, addressee, failure, delivery, dlq_url)
             # One letter that fails stops no other: all of a batch are answered side by side.
             except JobFailure as failure:
                 _log.warning("sweep_later", code=str(failure.code), reason=failure.message)
@@ -82,7 +83,7 @@ class SilentLetters:
                 self._to.report.errors += 1
                 return False
 
-    async def _recover(self, letter: DeadLetter, addressee: Addressee) -> bool:
+    async def _recover(self, letter: DeadLetter, addressee: Addressee, delivery: Delivery) -> bool:
         """Deliver the result if one was stored before the worker was killed."""
         results = self._to.results
         if results is None or addressee.job_id is None:
@@ -91,21 +92,30 @@ class SilentLetters:
         if stored is None:
             return False
         if not stored.is_delivered:
-            await self._to.sinks.send(addressee.webhook_url, stored.event, bulky=self._to.bulky)
+            await self._to.sinks.send(
+                addressee.webhook_url, stored.event, bulky=self._to.bulky, delivery=delivery
+            )
             await results.mark_delivered(addressee.job_id)
         _log.info("dead_letter_recovered", was_delivered=stored.is_delivered)
         self._to.report.recovered += 1
         return True
 
     async def _tell_and_mark(
-        self, letter: DeadLetter, addressee: Addressee, failure: JobFailure, dlq_url: str
+        self,
+        letter: DeadLetter,
+        addressee: Addressee,
+        failure: JobFailure,
+        delivery: Delivery,
+        dlq_url: str,
     ) -> bool:
         message = self._message(letter, dlq_url)
         if attributes_of(message, failure, event_delivered=False) is None:
             # With no room to note that the consumer was told, it would be told at every sweep.
             _log.warning("dead_letter_too_large_to_mark")
             return False
-        told = await self._tell(letter, addressee, failure)
+        told = await self._tell(
+            letter, addressee, failure, to_result_queue=not delivery.result_queue_has_it
+        )
         attributes = attributes_of(message, failure, event_delivered=told)
         assert attributes is not None  # noqa: S101  "true" is shorter than "false"
         await message.queue.send_dead_letter(message, attributes)
@@ -116,10 +126,18 @@ class SilentLetters:
             self._to.report.marked += 1
         return True
 
-    async def _tell(self, letter: DeadLetter, addressee: Addressee, failure: JobFailure) -> bool:
+    async def _tell(
+        self,
+        letter: DeadLetter,
+        addressee: Addressee,
+        failure: JobFailure,
+        *,
+        to_result_queue: bool,
+    ) -> bool:
         """Send `analysis.failed`; raises JobFailure where a later sweep may fare better."""
         url = None if NO_EVENT_AFTER & {failure.code, failure.cause} else addressee.webhook_url
-        if addressee.job_id is None or (url is None and not self._to.sinks.has_other):
+        has_other = self._to.sinks.has_other and to_result_queue
+        if addressee.job_id is None or (url is None and not has_other):
             return False
         event = build_event(
             EventType.FAILED,
@@ -130,7 +148,7 @@ class SilentLetters:
             error=EventError.of(failure),
         )
         try:
-            await self._to.sinks.send(url, event)
+            await self._to.sinks.send(url, event, to_result_queue=to_result_queue)
         except JobFailure as refusal:
             if refusal.retryable:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from worker.contract import MAX_EVENT_BYTES, Event, prune
@@ -24,6 +25,14 @@ BACKLOG_PER_DELIVERY: Final = 4
 """Scored jobs that may wait for each delivery on its way, before slots are held back for them."""
 
 _log = get_logger("worker.sinks")
+
+
+@dataclass
+class Delivery:
+    """How far the event of a completed job has come, in one receive."""
+
+    result_queue_has_it: bool = False
+    """Then a failure of the webhook is none of the job's: the queue is not told of it."""
 
 
 class Sinks:
@@ -73,6 +82,8 @@ class Sinks:
         *,
         bulky: Sequence[str] = (),
         traceparent: str | None = None,
+        to_result_queue: bool = True,
+        delivery: Delivery | None = None,
     ) -> None:
         """Send one event everywhere it has to go; the caller holds a place in the `backlog`.
 
@@ -80,6 +91,10 @@ class Sinks:
         ----------
         bulky
             What is left out of an event that is larger than `MAX_EVENT_BYTES`.
+        to_result_queue
+            False: to the webhook alone.
+        delivery
+            Where it is noted how far the event has come; it says so after a failure too.
 
         Raises
         ------
@@ -88,7 +103,7 @@ class Sinks:
             the same event id.
         """
         sent = fit(event, bulky)
-        if self._result_queue is not None:
+        if self._result_queue is not None and to_result_queue:
             try:
                 await self._result_queue.send(
                     sent.body.decode(),
@@ -102,6 +117,8 @@ class Sinks:
                     f"The results queue did not take the event: {type(error).__name__}.",
                 ) from error
             self._metrics.delivered(RESULT_QUEUE)
+            if delivery is not None:
+                delivery.result_queue_has_it = True
         if webhook_url is not None:
             try:
                 await self._webhook.deliver(webhook_url, sent, traceparent=traceparent)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from worker.sinks import Delivery
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +28,7 @@ class Work:
     has_started: bool = False
     holds_permit: bool = True
     is_handed_back: bool = False
+    delivery: Delivery = field(default_factory=Delivery)
     task: asyncio.Task[None] | None = None
 
     def stop(self) -> None:

@@ -210,3 +210,58 @@ def test_a_delivered_job_is_just_deleted_even_where_its_webhook_is_no_longer_all
     queue.wait_until_empty()
     assert queue.dead_letters_now() == []
     assert len(inbox.of(job.job_id)) == 1
+
+
+def events_in(account: Account, queue: TestQueue) -> list[tuple[str, str]]:
+    """Type and id of every event in a results queue, which is then empty."""
+    found = []
+    while messages := account.sqs.receive_message(
+        QueueUrl=queue.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    ).get("Messages"):
+        for message in messages:
+            values = {k: v["StringValue"] for k, v in message["MessageAttributes"].items()}
+            found.append((values["event_type"], values["webhook-id"]))
+            account.sqs.delete_message(QueueUrl=queue.url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answer", "receives", "told"),
+    # One that fails six times is left alone, so that the failed event does not get there.
+    [(410, 1, []), (422, 1, ["analysis.failed"]), (500, 2, [])],
+)
+def test_a_results_queue_that_took_a_result_hears_of_no_failure_of_the_webhook(
+    account: Account, launch: Launch, answer: int, receives: int, told: list[str]
+) -> None:
+    queue, answers = account.queue(max_receives=2), account.queue(dead_letters=False)
+    launch(queue.url, result_queue_url=answers.url)
+    with Inbox() as refusing:
+        job = Script(refusing, "refused", hook=f"answer/{answer}")
+        job.send(queue)
+        (letter,) = queue.dead_letters()
+        assert letter.attributes["event_delivered"] == "false"
+        assert {d.type for d in refusing.of(job.job_id)} == {"analysis.completed", *told}
+    events = events_in(account, answers)
+    assert [kind for kind, _ in events] == ["analysis.completed"] * receives
+    assert len({event_id for _, event_id in events}) == 1
+
+
+def test_a_results_queue_gets_a_stored_result_whatever_has_become_of_the_webhook(
+    account: Account, launch: Launch, gateway: Gateway, inbox: Inbox
+) -> None:
+    queue, answers = account.queue(max_receives=2), account.queue(dead_letters=False)
+    gateway.rules.append(lambda r: Fault(503) if r.operation == "SendMessage" else None)
+    options: dict[str, Any] = {
+        "results_bucket": account.bucket(),
+        "result_queue_url": answers.url,
+    }
+    first = launch(queue.url, endpoint=gateway.url, **options)
+    job = Script(inbox, "narrowed")
+    job.send(queue)
+    first.wait_for_log("job_backed_off", job_id=job.job_id)
+    first.stop()
+    launch(queue.url, webhook_allowed_hosts="consumer.example.com", **options)
+    (letter,) = queue.dead_letters()
+    assert letter.code == "url_refused"
+    assert [kind for kind, _ in events_in(account, answers)] == ["analysis.completed"]
+    assert inbox.of(job.job_id) == []

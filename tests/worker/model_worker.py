@@ -15,6 +15,7 @@ from worker.lease import LeaseKeeper
 from worker.metrics import Metrics
 from worker.queue import Message
 from worker.settlement import Settlement
+from worker.sinks import Delivery
 
 VISIBILITY_S = 60
 JOB_TIMEOUT_S = 300.0
@@ -60,6 +61,7 @@ class ModelPipeline:
         *,
         on_started: Callable[[], None],
         on_scored: Callable[[], None],
+        delivery: Delivery,
     ) -> None:
         await self._points.stop_at("fetch", lambda: None, _unavailable)
         on_started()

@@ -276,13 +276,20 @@ class ModelConsumer:
     """Shared by all workers: it is the one consumer that they deliver to."""
     has_other: bool = False
     sent: list[tuple[str | None, Event]] = field(default_factory=list)
+    sent_to_webhook_alone: int = 0
     backlog: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
 
     async def send(
-        self, webhook_url: str | None, event: Event, *, traceparent: str | None = None
+        self,
+        webhook_url: str | None,
+        event: Event,
+        *,
+        traceparent: str | None = None,
+        to_result_queue: bool = True,
     ) -> None:
         """Deliver one event."""
         self.sent.append((webhook_url, event))
+        self.sent_to_webhook_alone += not to_result_queue
         await self.points.stop_at(
             "send",
             lambda: self.taken.append(event),

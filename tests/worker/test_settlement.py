@@ -75,6 +75,28 @@ async def test_a_results_queue_is_told_even_where_the_webhook_is_refused() -> No
     assert bench.letter["event_delivered"] == "true"
 
 
+@pytest.mark.parametrize(
+    "refusal", [failure(ErrorCode.WEBHOOK_REJECTED), failure(ErrorCode.WEBHOOK_UNAVAILABLE)]
+)
+async def test_a_results_queue_that_has_the_result_is_told_of_no_failure(
+    refusal: JobFailure,
+) -> None:
+    bench = Bench(has_other=True, receive_count=MAX_RECEIVES)
+    await bench.settlement.failed(bench.lease, refusal, result_queue_has_it=True)
+    ((url, _),) = bench.consumer.sent
+    assert url == "https://consumer.test/hook"
+    assert bench.consumer.sent_to_webhook_alone == 1
+
+
+async def test_nobody_is_told_where_the_webhook_is_gone_and_the_queue_has_the_result() -> None:
+    bench = Bench(has_other=True)
+    await bench.settlement.failed(
+        bench.lease, failure(ErrorCode.WEBHOOK_GONE), result_queue_has_it=True
+    )
+    assert bench.consumer.sent == []
+    assert bench.letter["event_delivered"] == "false"
+
+
 # --- may work later: back off; on the last receive tell and dead-letter
 
 

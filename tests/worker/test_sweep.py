@@ -255,6 +255,32 @@ async def test_a_consumer_that_is_gone_gets_no_event_of_it(
     assert keys() == ["results/take-1.json"]
 
 
+@pytest.mark.parametrize("answer", [410, 422])
+async def test_a_results_queue_that_took_the_result_of_a_letter_hears_of_no_failure(
+    queues: Queues,
+    open_consumer: Opened,
+    monkeypatch: pytest.MonkeyPatch,
+    clean_environment: pytest.MonkeyPatch,
+    answer: int,
+) -> None:
+    monkeypatch.setattr("worker.webhook.ATTEMPT_TIMES_S", (0.0, 0.0))
+    answers = queues.sqs.create_queue(QueueName="answers")["QueueUrl"]
+    clean_environment.setenv("WORKER_RESULT_QUEUE_URL", answers)
+    consumer = await open_consumer(answers=[answer] * 4)
+    fields = job("take-1", consumer.url)
+    await store(fields)
+    silent(queues, json.dumps(fields))
+    report = await swept(SweepOptions(undelivered_older_than_s=3600))
+    assert report.marked == 1
+    told = {kind for _, kind, _ in events(consumer)}
+    assert told == {"analysis.completed"} | ({"analysis.failed"} if answer == 422 else set())
+    kinds = [
+        message["MessageAttributes"]["event_type"]["StringValue"]
+        for message in queues.drain(answers)
+    ]
+    assert kinds == ["analysis.completed"]
+
+
 async def test_a_consumer_that_was_gone_for_one_event_is_asked_for_no_other(
     queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
