@@ -261,9 +261,11 @@ class Walk:
             )
             letters = [DeadLetter.of(raw) for raw in reply.get("Messages", [])]
             fresh = [letter for letter in letters if self._is_new(letter)]
+            # One that took longer than `hidden_s` comes again: whoever has it goes on with it.
+            held = {letter.message_id for letter in letters if letter.message_id in self._out}
             for letter in letters:
                 self._out[letter.message_id] = letter.receipt_handle
-            self.keep(letter for letter in letters if letter not in fresh)
+            self.keep(x for x in letters if x not in fresh and x.message_id not in held)
             if fresh:
                 self._empty_polls = self._stale_polls = 0
                 self.seen += len(fresh)
@@ -296,7 +298,10 @@ class Walk:
             reply = await self._sqs.delete_message_batch(
                 QueueUrl=self.url,
                 Entries=[
-                    {"Id": str(i), "ReceiptHandle": letter.receipt_handle}
+                    {
+                        "Id": str(i),
+                        "ReceiptHandle": self._out.get(letter.message_id, letter.receipt_handle),
+                    }
                     for i, letter in enumerate(left)
                 ],
             )

@@ -35,6 +35,16 @@ async def test_a_walk_whose_messages_come_back_under_it_ends(queues: Queues) -> 
             assert await walk.batch() == []
 
 
+async def test_a_letter_that_comes_back_under_its_lane_is_that_lanes(queues: Queues) -> None:
+    queues.bury_many(2)
+    async with open_clients() as clients, Walk(clients.sqs, queues.dead, hidden_s=0) as walk:
+        first, second = await walk.batch()
+        assert await walk.batch() == []
+        walk.keep([first])
+        assert await walk.delete([second]) == []
+    assert queues.bodies(queues.dead) == [first.job_id]
+
+
 async def test_a_cancelled_walk_releases_what_it_took(queues: Queues) -> None:
     queues.bury("a")
     reading = asyncio.Event()
