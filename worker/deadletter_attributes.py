@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -62,16 +62,20 @@ def _reasons(
 
 
 def _own_attributes(message: Message, places: int) -> Attributes:
-    """The producer's own attributes, as far as there are places: those that we read come first."""
-    first = {"job_type": 0, "redrive_history": 1, "traceparent": 2}
-    names = sorted(message.raw_attributes, key=lambda name: (first.get(name, 3), name))
+    """The producer's own attributes, as far as there are places."""
     own: Attributes = {}
-    for name in names[: max(0, places)]:
+    for name in by_importance(message.raw_attributes)[: max(0, places)]:
         raw: Mapping[str, str] = message.raw_attributes[name]
         own[name] = {
             key: raw[key] for key in ("DataType", "StringValue", "BinaryValue") if key in raw
         }
     return own
+
+
+def by_importance(names: Iterable[str]) -> list[str]:
+    """Names of a message's own attributes: those that we read come first, the others give way."""
+    first = {"job_type": 0, "redrive_history": 1, "traceparent": 2}
+    return sorted(names, key=lambda name: (first.get(name, 3), name))
 
 
 def size_of(attributes: Attributes) -> int:

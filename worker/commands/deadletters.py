@@ -120,12 +120,13 @@ def redrive(
     from worker.redrive import Redrive
 
     sieve = sieve_of(code, text, older_than, newer_than, ids)
+    verb = "would be redriven" if dry_run else "redriven"
 
     async def work(clients: AwsClients) -> Tally:
         async with await _walk(clients.sqs, dlq) as walk:
             with progress() as bar:
                 task = bar.add_task("redriving", total=walk.total)
-                return await Redrive(
+                moving = Redrive(
                     clients.sqs,
                     walk,
                     sieve,
@@ -134,9 +135,14 @@ def redrive(
                     limit=limit,
                     dry_run=dry_run,
                     report=lambda _: bar.update(task, completed=walk.seen),
-                ).run()
+                )
+                try:
+                    return await moving.run()
+                except ExceptionGroup:
+                    _say(moving.tally, verb)
+                    raise
 
-    _end(with_clients(work), "would be redriven" if dry_run else "redriven")
+    _end(with_clients(work), verb)
 
 
 @app.command()
@@ -250,6 +256,12 @@ def import_file(
 
 def _end(tally: Tally, verb: str) -> None:
     """Say what was done; exit 1 if something was meant and not done."""
+    _say(tally, verb)
+    if tally.failed or tally.doubled:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _say(tally: Tally, verb: str) -> None:
     lines = [f"{tally.done} {verb}, {tally.kept} left as they are."]
     lines += [f"  {count:>7} {code}" for code, count in tally.by_code.most_common()]
     if tally.failed:
@@ -260,8 +272,6 @@ def _end(tally: Tally, verb: str) -> None:
             f"{tally.doubled} were sent and could not be deleted: they are in both queues."
         )
     sys.stdout.write("\n".join(lines) + "\n")
-    if tally.failed or tally.doubled:
-        raise typer.Exit(EXIT_FAILED)
 
 
 async def _walk(sqs: SQSClient, dlq: str | None) -> Walk:

@@ -10,12 +10,15 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.worker.deadletters.command import run
-from tests.worker.queues import Queues, make_queues
+from tests.worker.queues import Queues, make_queues, text
 from worker.aws import open_clients
-from worker.deadletters import Sieve, Walk
-from worker.redrive import HISTORY, Redrive
+from worker.deadletter_attributes import size_of
+from worker.deadletters import DeadLetter, Sieve, Walk
+from worker.quotas import MAX_MESSAGE_BYTES
+from worker.redrive import HISTORY, LANES, MAX_REFUSALS, Redrive, entry_of
 
 
 def test_a_redrive_moves_everything_back_to_its_source(queues: Queues) -> None:
@@ -44,6 +47,53 @@ def test_a_redriven_message_keeps_its_own_attributes_and_its_history(queues: Que
             "original_message_id": "orig-take-1",
         },
     ]
+
+
+def test_of_ten_attributes_the_one_that_nobody_reads_makes_room_for_the_history(
+    queues: Queues,
+) -> None:
+    attributes = {f"a{n}": text("x") for n in range(9)} | {"job_type": text("other_kind")}
+    queues.sqs.send_message(
+        QueueUrl=queues.dead,
+        MessageBody='{"job_id": "a"}',
+        MessageAttributes=attributes,  # type: ignore[arg-type]
+    )
+    run("redrive")
+    (message,) = queues.drain(queues.main)
+    assert sorted(message["MessageAttributes"]) == [
+        *(f"a{n}" for n in range(8)),
+        "job_type",
+        HISTORY,
+    ]
+
+
+def test_a_letter_with_no_room_for_its_history_goes_without(queues: Queues) -> None:
+    queues.bury_many(3)
+    body = '{"job_id": "large", "junk": ""}'
+    body = body[:-2] + "x" * (MAX_MESSAGE_BYTES - len(body)) + body[-2:]
+    queues.sqs.send_message(QueueUrl=queues.dead, MessageBody=body)
+    result = run("redrive")
+    assert result.exit_code == 0, result.output
+    sent = {json.loads(message["Body"])["job_id"]: message for message in queues.drain(queues.main)}
+    assert sorted(sent) == ["large", "take-0", "take-1", "take-2"]
+    assert sent["large"]["Body"] == body
+    assert "MessageAttributes" not in sent["large"]
+
+
+@pytest.mark.parametrize(("room", "lives"), [(2000, 5), (300, 2), (200, 1), (50, 0)])
+def test_a_history_is_as_long_as_there_is_room(room: int, lives: int) -> None:
+    past = [{"code": "timeout", "receive_count": n, "original_message_id": "m" * 36} for n in "123"]
+    own = {"job_type": text("audio_analysis"), HISTORY: text(json.dumps(past + past))}
+    body = "x" * (MAX_MESSAGE_BYTES - size_of({"job_type": text("audio_analysis")}) - room)
+    attributes = entry_of(DeadLetter("id", "handle", body, own, 0.0, 1), "jobs")[
+        "MessageAttributes"
+    ]
+    assert len(body) + size_of(attributes) <= MAX_MESSAGE_BYTES
+    assert attributes["job_type"] == text("audio_analysis")
+    history = json.loads(attributes[HISTORY]["StringValue"]) if HISTORY in attributes else []
+    assert len(history) == lives
+    if lives:
+        assert history[-1]["original_message_id"] == "id"
 
 
 def test_a_redrive_by_filter_leaves_the_others_visible(queues: Queues) -> None:
@@ -216,6 +266,96 @@ class EndlessQueue:
     async def change_message_visibility_batch(self, *, Entries: list[Any], **_: Any) -> Any:  # noqa: N803
         self.released += len(Entries)
         return {}
+
+
+def too_long(entries: list[Any]) -> ClientError:
+    block: Any = {
+        "Code": "AWS.SimpleQueueService.BatchRequestTooLong",
+        "Message": str(len(entries)),
+    }
+    return ClientError({"Error": block}, "SendMessageBatch")
+
+
+class Refusing(EndlessQueue):
+    """Refuses as a whole every batch with one of these letters in it; deletes take their time."""
+
+    def __init__(self, count: int, *refused: int) -> None:
+        super().__init__(count, "body")
+        self.refused = {f"message-{number}" for number in refused}
+        self.tries = 0
+
+    async def send_message_batch(self, *, Entries: list[Any], **options: Any) -> Any:  # noqa: N803
+        self.tries += 1
+        await asyncio.sleep(0)
+        if self.refused & {entry["MessageDeduplicationId"] for entry in Entries}:
+            raise too_long(Entries)
+        return await super().send_message_batch(Entries=Entries, **options)
+
+    async def delete_message_batch(self, **request: Any) -> Any:
+        await asyncio.sleep(0.01)
+        return await super().delete_message_batch(**request)
+
+
+async def redriven(sqs: Any, destination: Any = None) -> tuple[Redrive, Exception | None]:
+    async def anywhere(_: object) -> str:
+        return "http://127.0.0.1/1/jobs.fifo"
+
+    async with Walk(sqs, "http://127.0.0.1/1/jobs-dlq.fifo") as walk:
+        moving = Redrive(sqs, walk, Sieve(), destination=destination or anywhere)
+        try:
+            await moving.run()
+        except ExceptionGroup as group:
+            return moving, group
+    return moving, None
+
+
+async def test_a_batch_that_is_refused_as_a_whole_stays_and_stops_no_other() -> None:
+    sqs = Refusing(100, 42)
+    moving, error = await redriven(sqs)
+    assert error is None
+    assert (moving.tally.done, moving.tally.failed) == (90, 10)
+    assert sqs.sent == sqs.deleted == 90
+    assert sqs.released == 10
+    assert list(moving.tally.reasons) == ["AWS.SimpleQueueService.BatchRequestTooLong: 10"]
+
+
+async def test_a_queue_that_refuses_every_batch_is_not_read_to_its_end() -> None:
+    sqs = Refusing(1000, *range(1000))
+    moving, error = await redriven(sqs)
+    assert error is None
+    assert sqs.sent == sqs.deleted == 0
+    assert MAX_REFUSALS <= sqs.tries <= MAX_REFUSALS + LANES
+    assert moving.tally.failed == sqs.released == sqs.tries * 10
+
+
+async def test_an_error_in_one_lane_lets_the_others_delete_what_they_have_sent() -> None:
+    sqs = Refusing(100)
+
+    async def not_for_one(letter: DeadLetter) -> str:
+        if letter.message_id == "message-55":
+            await asyncio.sleep(0)
+            raise ConnectionResetError
+        return "http://127.0.0.1/1/jobs.fifo"
+
+    moving, error = await redriven(sqs, not_for_one)
+    assert isinstance(error, ExceptionGroup)
+    assert 0 < sqs.sent == sqs.deleted == moving.tally.done < 100
+    assert moving.tally.doubled == 0
+
+
+def test_a_redrive_that_ends_early_says_what_it_has_done(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues.bury_many(10)
+
+    async def refused(_walk: Walk, _letters: object) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteMessageBatch")
+
+    monkeypatch.setattr(Walk, "delete", refused)
+    result = run("redrive")
+    assert result.exit_code == 1
+    assert "10 were sent and could not be deleted: they are in both queues." in result.stdout
+    assert "DeleteMessageBatch failed: AccessDenied" in result.stderr
 
 
 @pytest.mark.parametrize("sieve", [Sieve(), Sieve(text="not in there")], ids=["all", "none"])
