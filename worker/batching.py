@@ -61,11 +61,21 @@ class Batcher(Generic[T]):
             self._timer = loop.call_later(self._linger_s, self._start)
         await accepted
 
-    async def flush(self) -> None:
-        """Send what is waiting and wait for every answer."""
+    async def flush(self, within_s: float | None = None) -> None:
+        """Send what is waiting and wait for every answer.
+
+        What is not answered `within_s` is given up: whoever waits for it gets a TimeoutError.
+        """
         self._start()
-        while self._sending:
-            await asyncio.wait(self._sending)
+        try:
+            async with asyncio.timeout(within_s):
+                while self._sending:
+                    await asyncio.wait(self._sending)
+        except TimeoutError:
+            late = list(self._sending)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _start(self) -> None:
         if self._timer is not None:
@@ -78,6 +88,14 @@ class Batcher(Generic[T]):
             task.add_done_callback(self._sending.discard)
 
     async def _run(self, batch: list[tuple[T, asyncio.Future[None]]]) -> None:
+        try:
+            await self._send_all(batch)
+        except asyncio.CancelledError:
+            for _, accepted in batch:
+                _tell(accepted, TimeoutError("no answer in time"))
+            raise
+
+    async def _send_all(self, batch: list[tuple[T, asyncio.Future[None]]]) -> None:
         for attempt in range(1, ENTRY_ATTEMPTS + 1):
             last = attempt == ENTRY_ATTEMPTS
             try:

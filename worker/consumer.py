@@ -50,7 +50,7 @@ EMPTY_CHECK_PAUSE_S: Final = 0.5
 
 HAND_BACK_TIMEOUT_S: Final = 5.0
 HAND_BACK_MARGIN_S: Final = 1.0
-"""How much longer the drain waits for the hand-backs than each of them may take."""
+"""How much longer the drain waits for hand-backs and deletes than each hand-back may take."""
 
 log = logs.get_logger()
 
@@ -135,8 +135,9 @@ class Consumer:
         await self._wait_for_work(HAND_BACK_TIMEOUT_S + HAND_BACK_MARGIN_S)
         self.unsettled += len(self._work)
         self._renewing.cancel()
-        for queue in self._queues:
-            await queue.flush()
+        # A delete that is still not answered has had its time: whoever waits for it is told.
+        await asyncio.gather(*(queue.flush(within_s=0) for queue in self._queues))
+        await self._wait_for_work(HAND_BACK_MARGIN_S)
 
     def cut(self) -> None:
         """Stop every job now; each hands its message back."""
@@ -355,7 +356,9 @@ class Consumer:
         except LeaseLost:
             raise
         except Exception as error:
-            if deadline.expired():
+            if work.delivery.is_done:
+                log.warning("delivered_mark_not_written", error=type(error).__name__)
+            elif deadline.expired():
                 failure = JobFailure(
                     ErrorCode.JOB_TIMEOUT, "The job was not done within WORKER_JOB_TIMEOUT_S."
                 )
@@ -399,6 +402,8 @@ class Consumer:
                     return "released"
         except (LeaseLost, TimeoutError):
             pass
+        except Exception:
+            log.exception("hand_back_raised")
         self.unsettled += 1
         return "left_to_visibility_timeout"
 

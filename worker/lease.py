@@ -43,6 +43,7 @@ class Lease:
         self.expires_at = now + visibility_s
         self.ends_at = now + job_timeout_s
         self.is_released = False
+        self.is_being_deleted = False
         self.lost_by: str | None = None
         self._on_lost: Callable[[], object] | None = None
 

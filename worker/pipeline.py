@@ -40,6 +40,9 @@ JOB_TYPE_ATTRIBUTE: Final = "job_type"
 FINAL: Final = 100
 """The `progress` of a final event, and of no other."""
 
+MARK_TIMEOUT_S: Final = 5.0
+"""How long a job waits for the note that it was delivered: without it, the event is repeated."""
+
 log = logs.get_logger()
 
 
@@ -309,9 +312,11 @@ class Pipeline:
                 traceparent=current_traceparent() or task.traceparent,
                 delivery=delivery,
             )
+        delivery.is_done = True
         if self._results is not None:
             try:
-                await self._results.mark_delivered(task.job.job_id)
+                async with asyncio.timeout(MARK_TIMEOUT_S):
+                    await self._results.mark_delivered(task.job.job_id)
             except Exception as error:
                 # The consumer has it, so the job has not failed; the sweep repeats the event,
                 # under the same id, for as long as it is listed as undelivered.

@@ -243,9 +243,9 @@ class Queue:
         )
         return sum(int(value) for value in reply.get("Attributes", {}).values())
 
-    async def flush(self) -> None:
-        """Send what waits to be sent together."""
-        await self._deletes.flush()
+    async def flush(self, within_s: float | None = None) -> None:
+        """Send what waits to be sent together; deletes not answered in time have failed."""
+        await self._deletes.flush(within_s)
 
     async def _batch(self, operation: str, entries: list[dict[str, Any]]) -> dict[int, str]:
         """Send up to ten entries; the reasons of those that failed, by index."""

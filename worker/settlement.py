@@ -271,6 +271,7 @@ class Settlement:
 
     async def _delete(self, lease: Lease) -> None:
         self._must_hold(lease)
+        lease.is_being_deleted = True
         try:
             with spans.settling(lease.message, "delete"):
                 await lease.message.queue.delete(lease.message)

@@ -33,6 +33,8 @@ class Delivery:
 
     result_queue_has_it: bool = False
     """Then a failure of the webhook is none of the job's: the queue is not told of it."""
+    is_done: bool = False
+    """Everybody has it: whatever happens from now on, the job has not failed."""
 
 
 class Sinks:

@@ -32,6 +32,14 @@ class Work:
     task: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
-        """Stop the job; once, for a second time would stop the handing back."""
-        if self.task is not None and not self.is_handed_back:
+        """Stop the job; once, for a second time would stop the handing back.
+
+        One that is done is left to its end: it waits for short calls alone.
+        """
+        if self.task is not None and not self.is_handed_back and not self.is_done:
             self.task.cancel()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do but to note it and to delete the message."""
+        return self.delivery.is_done or self.lease.is_being_deleted

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.account import Account, TestQueue
 from tests.integration.conftest import Launch
+from tests.integration.gateway import Fault, Gateway
 from tests.integration.inbox import Inbox
 from tests.integration.scripts import Held, Script
 from tests.integration.waiting import wait_for
@@ -161,3 +162,35 @@ def test_a_worker_killed_outright_leaves_no_process_and_its_job_comes_back(
     assert event.event["data"]["attempt"] == 2
     assert job.starts == 2
     queue.wait_until_empty()
+
+
+def test_a_delete_that_sqs_does_not_answer_is_neither_waited_for_nor_called_settled(
+    account: Account, launch: Launch, gateway: Gateway, inbox: Inbox
+) -> None:
+    queue = account.queue()
+    gateway.rules.append(
+        lambda r: Fault(delay_s=60) if r.operation == "DeleteMessageBatch" else None
+    )
+    worker = launch(queue.url, endpoint=gateway.url, wait_time_s=1, shutdown_grace_s=1)
+    job = Script(inbox, "undeleted")
+    job.send(queue)
+    inbox.wait(job.job_id)
+    assert worker.stop(within_s=20) == 1
+    assert worker.wait_for_log("stopped")[0]["unsettled"] == 1
+    assert worker.logs("delete_failed", job_id=job.job_id)
+    assert queue.depth() == (0, 1)
+
+
+def test_a_delivered_job_is_deleted_though_its_mark_outlives_the_grace(
+    account: Account, launch: Launch, gateway: Gateway, inbox: Inbox
+) -> None:
+    queue, bucket = account.queue(), account.bucket()
+    gateway.rules.append(lambda r: Fault(delay_s=60) if "/results/delivered/" in r.path else None)
+    worker = launch(
+        queue.url, endpoint=gateway.url, wait_time_s=1, shutdown_grace_s=1, results_bucket=bucket
+    )
+    job = Script(inbox, "unmarked")
+    job.send(queue)
+    inbox.wait(job.job_id)
+    assert worker.stop(within_s=20) == 0
+    assert queue.depth() == (0, 0)

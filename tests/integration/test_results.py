@@ -194,6 +194,24 @@ def test_a_delivered_mark_that_cannot_be_written_fails_no_job(
     assert account.keys(bucket, f"results/undelivered/{job.job_id}") != []
 
 
+@pytest.mark.parametrize("job_timeout_s", [5, 600])
+def test_a_delivered_job_has_not_failed_though_its_mark_takes_too_long(
+    account: Account, launch: Launch, gateway: Gateway, inbox: Inbox, job_timeout_s: int
+) -> None:
+    queue, bucket = account.queue(max_receives=1), account.bucket()
+    gateway.rules.append(lambda r: Fault(delay_s=60) if "/results/delivered/" in r.path else None)
+    worker = launch(
+        queue.url, endpoint=gateway.url, results_bucket=bucket, job_timeout_s=job_timeout_s
+    )
+    job = Script(inbox, "slow-mark")
+    job.send(queue)
+    worker.wait_for_log("delivered_mark_not_written", job_id=job.job_id, error="TimeoutError")
+    queue.wait_until_empty()
+    assert worker.wait_for_log("job_done")[0]["outcome"] == "completed"
+    assert [d.event["type"] for d in inbox.of(job.job_id)] == ["analysis.completed"]
+    assert queue.dead_letters_now() == []
+
+
 def test_a_delivered_job_is_just_deleted_even_where_its_webhook_is_no_longer_allowed(
     account: Account, launch: Launch, inbox: Inbox, tmp_path: Path
 ) -> None:

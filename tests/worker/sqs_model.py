@@ -249,7 +249,7 @@ class ModelQueue:
             ConnectionResetError,
         )
 
-    async def flush(self) -> None:
+    async def flush(self, within_s: float | None = None) -> None:
         """Nothing waits."""
 
     async def depth(self) -> int:

@@ -84,6 +84,27 @@ async def test_flush_sends_what_waits_and_waits_for_the_answers() -> None:
     await batcher.flush()
 
 
+async def test_a_flush_gives_up_what_is_not_answered_in_time() -> None:
+    answers: list[asyncio.Future[Mapping[int, str]]] = []
+
+    async def late(_: Sequence[str]) -> Mapping[int, str]:
+        answers.append(asyncio.get_running_loop().create_future())
+        return await answers[-1]
+
+    batcher = Batcher(late, 2, LONG_S)
+    waiting = [asyncio.create_task(batcher.submit(name)) for name in "abc"]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    answers[0].set_result({1: "refused b"})
+    async with asyncio.timeout(5):
+        await batcher.flush(within_s=0.05)
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert told[0] is None
+    assert isinstance(told[1], TimeoutError)
+    assert isinstance(told[2], TimeoutError)
+    assert all(answer.done() for answer in answers)
+
+
 async def test_one_who_stops_waiting_spoils_nobody_elses_batch() -> None:
     recorder = Recorder()
     batcher = Batcher(recorder, 2, LONG_S)

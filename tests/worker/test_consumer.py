@@ -230,3 +230,49 @@ def test_a_message_that_could_be_neither_settled_nor_handed_back_is_counted(
     stage.pass_time(20)
     assert stage.worker.has_ended
     assert stage.worker.consumer.unsettled == 1
+
+
+def test_a_drain_waits_no_longer_for_a_delete_than_for_a_hand_back(stage: Stage) -> None:
+    stage.send()
+    for name in ("receive", "fetch", "score", "send"):
+        stage.end(name)
+    stage.worker.drain()
+    stage.end("receive")
+    assert stage.worker.queue.settlements == ["delete"]
+    for _ in range(int(GRACE_S) + 2):
+        stage.pass_time(1)
+        stage.end("extend")
+    # Not handed back: it may be deleted already, and its consumer has its event.
+    assert stage.worker.queue.settlements == ["delete"]
+    assert not stage.worker.has_ended
+    stage.pass_time(7)
+    assert stage.worker.has_ended
+    assert stage.worker.consumer.unsettled == 1
+
+
+def test_a_delete_that_is_answered_after_the_grace_is_a_settlement(stage: Stage) -> None:
+    stage.send()
+    for name in ("receive", "fetch", "score", "send"):
+        stage.end(name)
+    stage.worker.drain()
+    stage.end("receive")
+    for _ in range(int(GRACE_S) + 2):
+        stage.pass_time(1)
+        stage.end("extend")
+    stage.end("delete")
+    assert stage.worker.has_ended
+    assert stage.model.deleted == {"m0"}
+    assert stage.worker.consumer.unsettled == 0
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), KeyError("Messages")])
+def test_a_message_whose_hand_back_failed_is_counted_whatever_the_reason(
+    stage: Stage, error: Exception
+) -> None:
+    stage.send()
+    stage.end("receive")
+    stage.worker.drain()
+    stage.end("receive")
+    stage.end("back_off", Fate.NEVER_ARRIVES, error)
+    assert stage.worker.has_ended
+    assert stage.worker.consumer.unsettled == 1
