@@ -103,7 +103,7 @@ class Storage:
         except ClientError as error:
             spans.answered(span, error.response)
             if kept and status_of(error) == 304:
-                self._cache.move_to_end(location)
+                self._keep(location, kept)  # it may have been dropped meanwhile
                 return kept
             raise classify(error, what=named) from error
         except _BROKE_OFF as error:

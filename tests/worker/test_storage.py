@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest_asyncio
 from worker.aws import AwsClients, open_clients
 from worker.failures import ErrorCode, JobFailure
 from worker.locations import S3Location
+from worker.sdk_objects import SdkObjects
 from worker.storage import Storage
 
 BUCKET = "things"
@@ -142,6 +144,31 @@ async def test_the_cache_gives_up_what_was_used_least_recently(s3: Any, storage:
     await fetch(c)
     assert await fetch(a) is first_a
     assert await fetch(b) is not first_b
+    assert storage._cached_bytes <= 100
+
+
+async def test_what_is_dropped_while_it_is_asked_about_is_kept_again(s3: Any) -> None:
+    class Slow(SdkObjects):
+        """Asks about what is kept only when the others have been read."""
+
+        async def get(self, location: S3Location, **options: Any) -> Any:
+            if options.get("unless_etag"):
+                await others_read.wait()
+            return await super().get(location, **options)
+
+    others_read = asyncio.Event()
+    storage = Storage(s3, Slow(s3), cache_bytes=100)  # type: ignore[arg-type]
+    a, b, c = [await put(s3, name, bytes(40)) for name in "abc"]
+
+    async def fetch(place: S3Location) -> Any:
+        return await storage.fetch(place, what="TextGrid", max_bytes=100, shared=True)
+
+    first = await fetch(a)
+    again = asyncio.create_task(fetch(a))
+    await asyncio.gather(fetch(b), fetch(c))
+    others_read.set()
+    assert await again is first
+    assert await fetch(a) is first
     assert storage._cached_bytes <= 100
 
 
