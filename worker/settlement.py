@@ -189,7 +189,7 @@ class Settlement:
         )
         if await self._make_visible(lease, delay_s):
             log.info("job_backed_off", delay_s=round(delay_s, 1), code=str(failure.code))
-        self._count("retried", failure.code)
+        self._count("retried", failure.cause or failure.code)
 
     async def hand_back(self, lease: Lease) -> bool:
         """Give an unfinished message back at once, for another worker; whether SQS took it."""
@@ -257,6 +257,7 @@ class Settlement:
                 # receive.
                 log.warning("dead_letter_left_to_sqs", code=str(failure.code))
                 await self._make_visible(lease, self._retry_delay_s)
+                self._count("retried", failure.cause or failure.code)
                 return Action.BACK_OFF
             try:
                 await message.queue.send_dead_letter(message, attributes)

@@ -255,12 +255,20 @@ async def test_a_message_that_could_not_be_copied_is_not_deleted() -> None:
     assert bench.message_id in bench.model.queue
 
 
+async def test_a_last_receive_that_could_not_be_copied_is_counted_under_its_real_code() -> None:
+    bench = Bench(receive_count=MAX_RECEIVES)
+    bench.fail_calls("dead_letter")
+    await bench.settlement.failed(bench.lease, failure())
+    assert bench.counted("retried", "storage_unavailable") == 1
+
+
 async def test_a_body_that_leaves_no_room_for_a_reason_is_left_to_sqs() -> None:
     bench = Bench(body="x" * (MAX_MESSAGE_BYTES - 10))
     decision = await bench.settlement.failed(bench.lease, failure(ErrorCode.INVALID_JSON))
     assert decision.action is Action.BACK_OFF
     assert bench.queue.settlements == ["back_off"]
     assert bench.message_id in bench.model.queue
+    assert bench.counted("retried", "invalid_json") == 1
 
 
 async def test_without_a_dead_letter_queue_a_permanent_failure_is_logged_and_deleted() -> None:
