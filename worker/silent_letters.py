@@ -37,15 +37,30 @@ _log = get_logger("worker.sweep")
 
 
 class SilentLetters:
-    """Answers the dead letters that SQS moved by itself, after the last worker was killed."""
+    """Answers the dead letters that SQS moved by itself, after the last worker was killed.
+
+    Parameters
+    ----------
+    source_url
+        The queue that they come from, where they do not say so.
+    max_receives
+        After so many receives that queue lets go of a message.
+    """
 
     def __init__(
-        self, sqs: SQSClient, deliverer: Deliverer, metrics: Metrics, *, source_url: str
+        self,
+        sqs: SQSClient,
+        deliverer: Deliverer,
+        metrics: Metrics,
+        *,
+        source_url: str,
+        max_receives: int,
     ) -> None:
         self._sqs = sqs
         self._to = deliverer
         self._metrics = metrics
         self._source_url = source_url
+        self._max_receives = max_receives
 
     async def answer_all(self, dlq_url: str, *, limit: int) -> None:
         """Walk the dead-letter queue, up to `limit` messages, and answer what has no code."""
@@ -64,7 +79,7 @@ class SilentLetters:
         addressee = Addressee.salvage(letter.body)
         with bound(job_id=addressee.job_id, message_id=letter.message_id):
             try:
-                failure, delivery = _lost(letter), Delivery()
+                failure, delivery = _lost(self._receives(letter)), Delivery()
                 try:
                     if await self._recover(letter, addressee, delivery):
                         return True
@@ -142,7 +157,7 @@ class SilentLetters:
         event = build_event(
             EventType.FAILED,
             addressee,
-            attempt=max(1, letter.receives),
+            attempt=max(1, self._receives(letter)),
             progress=100,
             message=failure.message,
             error=EventError.of(failure),
@@ -156,6 +171,10 @@ class SilentLetters:
             return False
         return True
 
+    def _receives(self, letter: DeadLetter) -> int:
+        """How often its job was tried: SQS goes on counting where it only lies and is looked at."""
+        return min(letter.receives, self._max_receives)
+
     def _message(self, letter: DeadLetter, dlq_url: str) -> Message:
         source = letter.source_queue
         return Message(
@@ -168,17 +187,17 @@ class SilentLetters:
                 self._metrics,
                 dead_letter_url=dlq_url,
             ),
-            receive_count=letter.receives,
+            receive_count=self._receives(letter),
             sent_at=letter.sent_at,
             raw_attributes=letter.own_attributes,
             group_id=letter.group_id,
         )
 
 
-def _lost(letter: DeadLetter) -> JobFailure:
+def _lost(receives: int) -> JobFailure:
     return JobFailure(
         ErrorCode.RETRIES_EXHAUSTED,
-        f"No attempt is left: the job was received {letter.receives} times, and each time its "
+        f"No attempt is left: the job was received {receives} times, and each time its "
         "worker was stopped or lost before it was done.",
         stage=Stage.ANALYSIS,
         cause=ErrorCode.WORKER_LOST,

@@ -13,13 +13,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from worker import handlers
 from worker.aws import AwsClients, open_clients
-from worker.deadletters import dead_letter_queues
 from worker.expiry import expire
 from worker.failures import JobFailure
 from worker.locations import S3Location
 from worker.logs import get_logger
 from worker.metrics import Metrics
 from worker.queue import ResultQueue
+from worker.redrive_policy import read_redrive_policy
 from worker.results import ResultStore
 from worker.secrets import WebhookKeys
 from worker.settings import Settings
@@ -103,9 +103,21 @@ async def _answer_letters(
     metrics: Metrics,
 ) -> None:
     for url in settings.queue_url:
-        for dlq_url in (await dead_letter_queues(clients.sqs, [url])).values():
-            letters = SilentLetters(clients.sqs, deliverer, metrics, source_url=url)
-            await letters.answer_all(dlq_url, limit=options.limit)
+        try:
+            if policy := await read_redrive_policy(clients.sqs, url):
+                letters = SilentLetters(
+                    clients.sqs,
+                    deliverer,
+                    metrics,
+                    source_url=url,
+                    max_receives=policy.max_receive_count,
+                )
+                dlq_url = await policy.dead_letter_url(clients.sqs)
+                await letters.answer_all(dlq_url, limit=options.limit)
+        except* Exception as group:  # one queue that is gone or denied stops no other
+            for error in group.exceptions:
+                _log.error("sweep_failed", queue=url, error=type(error).__name__, reason=str(error))
+                deliverer.report.errors += 1
 
 
 async def _resend_results(

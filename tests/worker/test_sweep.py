@@ -140,6 +140,21 @@ async def test_a_silent_letter_is_answered_once(queues: Queues, open_consumer: O
     assert values["source_queue"] == "jobs"
 
 
+async def test_looks_at_a_letter_are_no_attempts_at_its_job(
+    queues: Queues, open_consumer: Opened
+) -> None:
+    consumer = await open_consumer()
+    silent(queues, json.dumps(job("take-1", consumer.url)))
+    for _ in range(7):
+        queues.sqs.receive_message(QueueUrl=queues.dead, VisibilityTimeout=0)
+    assert (await swept()).answered == 1
+    data = json.loads(consumer.received[0].body)["data"]
+    assert data["attempt"] == 5
+    assert "received 5 times" in data["error"]["message"]
+    (letter,) = queues.drain(queues.dead)
+    assert letter["MessageAttributes"]["receive_count"]["StringValue"] == "5"
+
+
 async def test_letters_with_a_reason_are_left_alone(queues: Queues, open_consumer: Opened) -> None:
     consumer = await open_consumer()
     queues.bury("take-1")
@@ -448,6 +463,16 @@ async def test_one_repair_that_fails_does_not_stop_the_next(
     report = await swept()
     assert report.errors == 1
     assert report.resent == 1
+
+
+async def test_a_queue_that_cannot_be_read_leaves_the_letters_of_the_next_to_be_answered(
+    queues: Queues, open_consumer: Opened, clean_environment: pytest.MonkeyPatch
+) -> None:
+    consumer = await open_consumer()
+    silent(queues, json.dumps(job("take-1", consumer.url)))
+    clean_environment.setenv("WORKER_QUEUE_URL", f"{queues.main}-absent,{queues.main}")
+    report = await swept()
+    assert (report.errors, report.answered) == (1, 1)
 
 
 def test_the_command_says_what_it_did(queues: Queues) -> None:
