@@ -8,10 +8,10 @@ from typing import Final
 
 from analysis.phones import VOWELS, normalise_phones
 
-SILENCES: Final = frozenset(
-    ("", "sil", "sp", "spn", "eps", "pau", "h#", "#", "silence", "noise", "nsn")
-)
-"""Marks of no word or phone, in lower case; whatever stands in <>, [], {} or () is one too."""
+NO_WORDS: Final = frozenset(("", "sil", "sp", "spn", "h#", "#"))
+"""Marks of no word, in lower case; whatever stands in <>, [], {} or () is one too."""
+SILENCES: Final = NO_WORDS | {"eps", "epi", "pau", "silence", "noise", "nsn"}
+"""Marks of no phone, likewise; the others among them may be words of a line."""
 # fmt: off
 ELISIONS: Final = frozenset((
     "'bout", "'cause", "'cuz", "'em", "'fraid", "'kay", "'less", "'n", "'nother", "'round",
@@ -59,9 +59,22 @@ def _is_letter(char: str) -> bool:
 
 
 def is_silence(mark: str) -> bool:
-    """Return True for a mark of no word or phone, like ``sil``, ``<eps>`` or ``[laughter]``."""
+    """Return True for a mark of no phone, like ``sil``, ``pau``, ``<eps>`` or ``[laughter]``."""
+    return _stands_among(SILENCES, mark)
+
+
+def is_word(mark: str) -> bool:
+    """Return True for a mark that a tier of words has for a word, as it has ``silence``.
+
+    >>> is_word("silence"), is_word("sil"), is_word("[laughter]"), is_word("…")
+    (True, False, False, False)
+    """
+    return not _stands_among(NO_WORDS, mark) and strip_punctuation(mark) != ""
+
+
+def _stands_among(marks: frozenset[str], mark: str) -> bool:
     mark = mark.strip().casefold()
-    return mark in SILENCES or _BRACKETED.fullmatch(mark) is not None
+    return mark in marks or _BRACKETED.fullmatch(mark) is not None
 
 
 def parse_arpabet(mark: str) -> tuple[tuple[str, int | None], ...] | None:

@@ -13,7 +13,15 @@ import numpy as np
 from analysis.audio import Recording
 from analysis.contour import PitchContour
 from analysis.errors import ReferenceFormatError
-from analysis.marks import is_silence, parse_arpabet, split_words, strip_punctuation, write_arpabet
+from analysis.film_time import clip_span, in_clip_time, with_lead_in
+from analysis.marks import (
+    is_silence,
+    is_word,
+    parse_arpabet,
+    split_words,
+    strip_punctuation,
+    write_arpabet,
+)
 from analysis.textgrid_tiers import TIME_DIGITS, Interval, Tier, invalid, read_tiers
 
 MAX_WORDS: Final = 1_000
@@ -23,8 +31,6 @@ MAX_TEXT_CHARS: Final = 20_000
 UNKNOWN_WORD_PHONES: Final = frozenset(("spn",))
 """The Montreal Forced Aligner's only phone of a word that it does not know."""
 MAX_TIER_NAME_CHARS: Final = 200
-FILM_TIME_S: Final = 120.0
-"""No clip begins with so long a silence: the times then count from the start of the film."""
 
 _TIER_NAME = re.compile(r"(?:(?P<speaker>.*?)[\s_.:/|-]+)?(?P<kind>word|phone)s?")
 
@@ -100,27 +106,34 @@ class Reference:
 
         A tier is known by its name, in any case and with a speaker before it: ``words``,
         ``Anna - words``. Phones belong to the word that holds their middle. A file that counts
-        from the start of a film (``xmin`` above 0) is moved to 0, and the pitch with it if it
-        counts in the same way.
+        from the start of a film is moved to 0, and the pitch with it if it counts in the same
+        way; see `analysis.film_time`.
 
         Raises
         ------
         ReferenceFormatError
-            Code ``reference_invalid`` or ``pitch_invalid``.
+            Code ``reference_invalid`` or ``pitch_invalid``; also when pitch or audio are of
+            another clip, or cannot be laid beside words in film time.
         AudioError
             The reference audio cannot be used.
         """
         names, tiers = read_tiers(data, keep=lambda name: _tier_kind(name) is not None)
         words_tier = _words_tier(tiers, names)
-        origin, end = _clip_span(words_tier)
-        words = _words(words_tier, _phones_tier(tiers, beside=words_tier), origin)
-        duration = _clip_time(end, origin)
+        spoken = _spoken(words_tier, _phones_tier(tiers, beside=words_tier))
         if isinstance(pitch, bytes):
             pitch = PitchContour.from_json(pitch)
-        if pitch is not None:
-            pitch = _in_clip_time(pitch, origin, duration)
         if isinstance(audio, bytes):
             audio = Recording.from_bytes(audio)
+        clip = clip_span(words_tier, spoken[0].interval.start, spoken[-1].interval.end)
+        words = _words(spoken, clip.start)
+        if not clip.is_said:
+            clip = with_lead_in(clip, words, pitch, audio)
+            words = _words(spoken, clip.start)
+        if pitch is not None:
+            pitch = in_clip_time(pitch, clip, words)
+        if audio is not None:
+            _check_audio(audio, words)
+        duration = _clip_time(clip.end, clip.start)
         return cls(words, pitch, audio, duration)
 
     @classmethod
@@ -177,7 +190,7 @@ def _words_tier(tiers: Sequence[Tier], names: Sequence[str]) -> Tier:
     if not found:
         listed = ", ".join(f'"{name[:40]}"' for name in names[:10]) or "none at all"
         raise invalid(f'has no interval tier named "words" (its interval tiers: {listed})')
-    spoken = [tier for tier in found if any(not is_silence(i.mark) for i in tier.intervals)]
+    spoken = [tier for tier in found if any(is_word(i.mark) for i in tier.intervals)]
     if not spoken:
         raise invalid(f'has no word in its tier "{found[0].name[:40]}"')
     if len(spoken) > 1:
@@ -194,48 +207,56 @@ def _phones_tier(tiers: Sequence[Tier], *, beside: Tier) -> Tier | None:
     return found[0] if len(found) == 1 else None
 
 
-def _clip_span(tier: Tier) -> tuple[float, float]:
-    """Return where the clip begins and ends in the file's own time, in seconds."""
-    first, last = tier.intervals[0], tier.intervals[-1]
-    if first.start - tier.start > FILM_TIME_S:
-        # The writer set no xmin: 0 stands before words that lie an hour into the film.
-        return first.start, last.end
-    return tier.start, tier.end
+@dataclass(frozen=True)
+class _Spoken:
+    """A word of a tier, and the marks of the phones whose middle it holds."""
+
+    interval: Interval
+    text: str
+    phones: tuple[Interval, ...]
 
 
-def _words(words: Tier, phones: Tier | None, origin: float) -> tuple[ReferenceWord, ...]:
+def _spoken(words: Tier, phones: Tier | None) -> list[_Spoken]:
+    held = [interval for interval in words.intervals if is_word(interval.mark)]
+    inside: list[list[Interval]] = [[] for _ in held]
+    at = 0
+    for phone in phones.intervals if phones else ():
+        if _is_silent_phone(phone.mark):
+            continue
+        middle = (phone.start + phone.end) / 2
+        while at < len(held) and held[at].end <= middle:
+            at += 1
+        if at < len(held) and held[at].start <= middle:
+            inside[at].append(phone)
+    # "silence" may be said, or say that nobody speaks: the phones beside it tell.
     spoken = [
-        (interval, text)
-        for interval in words.intervals
-        if not is_silence(interval.mark) and (text := strip_punctuation(interval.mark))
+        _Spoken(interval, strip_punctuation(interval.mark), tuple(marks))
+        for interval, marks in zip(held, inside, strict=True)
+        if marks or not any(inside) or not is_silence(interval.mark)
     ]
     if not spoken:
         raise invalid(f'has no word in its tier "{words.name[:40]}"')
-    _check_words([text for _, text in spoken], invalid)
-    inside: list[list[Interval]] = [[] for _ in spoken]
-    at = 0
-    for phone in phones.intervals if phones else ():
-        middle = (phone.start + phone.end) / 2
-        while at < len(spoken) and spoken[at][0].end <= middle:
-            at += 1
-        if at < len(spoken) and spoken[at][0].start <= middle:
-            inside[at].append(phone)
-    return tuple(
-        _word(interval, text, marks, origin)
-        for (interval, text), marks in zip(spoken, inside, strict=True)
-    )
+    _check_words([word.text for word in spoken], invalid)
+    return spoken
 
 
-def _word(interval: Interval, text: str, marks: Sequence[Interval], origin: float) -> ReferenceWord:
+def _is_silent_phone(mark: str) -> bool:
+    return mark.casefold() not in UNKNOWN_WORD_PHONES and is_silence(mark)
+
+
+def _words(spoken: Sequence[_Spoken], origin: float) -> tuple[ReferenceWord, ...]:
+    return tuple(_word(word, origin) for word in spoken)
+
+
+def _word(word: _Spoken, origin: float) -> ReferenceWord:
+    interval = word.interval
     start, end = _clip_time(interval.start, origin), _clip_time(interval.end, origin)
     timed: list[ReferencePhone] = []
-    for mark in marks:
-        if mark.mark.casefold() not in UNKNOWN_WORD_PHONES and is_silence(mark.mark):
-            continue
+    for mark in word.phones:
         phones = parse_arpabet(mark.mark)
         if phones is None:
             # "spn" (a word unknown to the aligner) or another alphabet: the dictionary knows more.
-            return ReferenceWord(text, start, end)
+            return ReferenceWord(word.text, start, end)
         # Phones that reach over the word's edge, as rounded boundaries do, end at it.
         begin, stop = max(mark.start, interval.start), min(mark.end, interval.end)
         edges = (
@@ -248,7 +269,7 @@ def _word(interval: Interval, text: str, marks: Sequence[Interval], origin: floa
             for (phone, stress), (left, right) in zip(phones, pairwise(edges), strict=True)
         ]
     said = tuple(write_arpabet(phone.phone, phone.stress) for phone in timed)
-    return ReferenceWord(text, start, end, tuple(timed), said or None)
+    return ReferenceWord(word.text, start, end, tuple(timed), said or None)
 
 
 def _clip_time(seconds: float, origin: float) -> float:
@@ -280,22 +301,13 @@ def _check_words(words: Sequence[str], invalid: Callable[[str], ReferenceFormatE
             )
 
 
-def _in_clip_time(pitch: PitchContour, origin: float, duration: float) -> PitchContour:
-    """Move a contour that counts from the start of the film; refuse one of another clip."""
-    moved = pitch.shifted(-origin)
-    inside, inside_moved = (
-        int(((contour.times >= -pitch.step_s) & (contour.times <= duration + pitch.step_s)).sum())
-        for contour in (pitch, moved)
-    )
-    begins_with_grid = bool(pitch.times[0] >= origin - pitch.step_s)
-    chosen = moved if (inside_moved, begins_with_grid) > (inside, False) else pitch
-    if max(inside, inside_moved) == 0:
-        raise ReferenceFormatError(
-            "pitch_invalid",
-            f"pitch.json covers {pitch.times[0]:g}–{pitch.times[-1]:g} s and the TextGrid "
-            f"{origin:g}–{origin + duration:g} s: they are not of the same clip.",
+def _check_audio(audio: Recording, words: Sequence[ReferenceWord]) -> None:
+    start = words[0].start
+    if start is not None and start >= audio.duration:
+        raise invalid(
+            f"has its first word at {start:g} s, and the reference audio ends at "
+            f"{audio.duration:.2f} s: they are not of the same clip"
         )
-    return chosen
 
 
 def _text_invalid(what: str) -> ReferenceFormatError:

@@ -137,11 +137,46 @@ def test_without_phones_the_words_stand_alone() -> None:
 
 @pytest.mark.parametrize(
     "mark",
-    ["", " ", "sil", "SIL", "sp", "spn", "<eps>", "<sil>", "[noise]", "{breath}", "...", "—"],
+    [
+        "",
+        " ",
+        "sil",
+        "SIL",
+        "sp",
+        "spn",
+        "h#",
+        "<eps>",
+        "[noise]",
+        "{breath}",
+        "(sighs)",
+        "...",
+        "—",
+    ],
 )
 def test_what_is_no_word_is_left_out(mark: str) -> None:
     words = (*HELLO[:3], (1.0, 1.3, mark))
     assert spans(read(long_text(GridTier("words", words)))) == EXPECTED
+
+
+NAMES_OF_SILENCE = ["silence", "Noise", "pau", "EPs", "nsn"]
+
+
+@pytest.mark.parametrize("word", NAMES_OF_SILENCE)
+def test_words_that_are_names_of_silence_elsewhere_are_words_of_a_line(word: str) -> None:
+    words = (*HELLO[:3], (1.0, 1.3, word))
+    assert spans(read(long_text(GridTier("words", words)))) == [*EXPECTED, (word, 1.0, 1.3)]
+    said = (*HELLO_PHONES[:7], (1.0, 1.2, "N"), (1.2, 1.3, "OY1"))
+    reference = read(long_text(GridTier("words", words), GridTier("phones", said)))
+    assert reference.words[2].pronunciation == ("N", "OY1")
+    unknown = (*HELLO_PHONES[:7], (1.0, 1.3, "spn"))
+    reference = read(long_text(GridTier("words", words), GridTier("phones", unknown)))
+    assert spans(reference) == [*EXPECTED, (word, 1.0, 1.3)]
+
+
+@pytest.mark.parametrize("word", NAMES_OF_SILENCE)
+def test_where_nothing_is_said_beside_them_they_are_silence(word: str) -> None:
+    words = (*HELLO[:3], (1.0, 1.3, word))
+    assert spans(read(long_text(GridTier("words", words), PHONES))) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -266,6 +301,23 @@ def test_pitch_may_be_a_contour_and_audio_bytes() -> None:
     assert reference.audio.duration == 2.0
     with pytest.raises(AudioError):
         Reference.from_textgrid(words_and_phones().encode(), audio=b"no sound")
+
+
+def test_audio_of_another_clip_is_refused() -> None:
+    flac = by_soundfile(bursts(16000), 16000, "FLAC", "PCM_16")
+    words = GridTier("words", later(HELLO, 60.0))
+    with pytest.raises(ReferenceFormatError, match="not of the same clip") as caught:
+        Reference.from_textgrid(long_text(words, end=62.0).encode(), audio=flac)
+    assert caught.value.code == "reference_invalid"
+    assert "first word at 60.2 s, and the reference audio ends at 2.00 s" in str(caught.value)
+
+
+def test_pitch_that_ends_before_the_words_begin_is_refused() -> None:
+    words = GridTier("words", later(HELLO, 60.0))
+    with pytest.raises(ReferenceFormatError, match="not of the same clip") as caught:
+        Reference.from_textgrid(long_text(words, end=62.0).encode(), pitch=pitch_from(0.0))
+    assert caught.value.code == "pitch_invalid"
+    assert "covers 0–1.2 s and the words 60.2–61 s" in str(caught.value)
 
 
 def test_a_text_gives_its_words_without_times() -> None:
