@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Self
 
@@ -22,6 +22,7 @@ from analysis.marks import (
     strip_punctuation,
     write_arpabet,
 )
+from analysis.phones import VOWELS
 from analysis.textgrid_tiers import TIME_DIGITS, Interval, Tier, invalid, read_tiers
 
 MAX_WORDS: Final = 1_000
@@ -237,7 +238,24 @@ def _spoken(words: Tier, phones: Tier | None) -> list[_Spoken]:
     if not spoken:
         raise invalid(f'has no word in its tier "{words.name[:40]}"')
     _check_words([word.text for word in spoken], invalid)
+    if not _is_arpabet(spoken):
+        return [replace(word, phones=()) for word in spoken]
     return spoken
+
+
+def _is_arpabet(spoken: Sequence[_Spoken]) -> bool:
+    """Return False where most words have marks of another alphabet, or not a vowel of this one.
+
+    SAMPA's "shut" (S V t) can be read as ARPAbet, as an "s" and a "v": the other words tell.
+    """
+    foreign = counted = 0
+    for word in spoken:
+        marks = [mark.mark for mark in word.phones if not is_silence(mark.mark)]
+        phones = [parse_arpabet(mark) for mark in marks]
+        said = [phone for each in phones if each for phone, _ in each]
+        counted += bool(marks)
+        foreign += bool(marks) and (None in phones or VOWELS.isdisjoint(said))
+    return 2 * foreign <= counted
 
 
 def _is_silent_phone(mark: str) -> bool:

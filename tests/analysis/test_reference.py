@@ -218,6 +218,23 @@ def test_a_word_whose_phones_are_not_arpabet_is_left_to_the_dictionary(mark: str
     assert reference.words[1].pronunciation == ("Y", "UW1")
 
 
+def test_a_tier_of_another_alphabet_is_left_to_the_dictionary_whole() -> None:
+    # "shut the love" in SAMPA: S, V and l are phones of ARPAbet too, but not those.
+    words = ((0.0, 0.3, "shut"), (0.3, 0.5, "the"), (0.5, 0.8, "love"), (0.8, 1.0, "now"))
+    marks = ("S", "V", "t", "D", "@", "l", "V", "v", "n", "aU")
+    phones = [(i / 10, (i + 1) / 10, mark) for i, mark in enumerate(marks)]
+    reference = read(long_text(GridTier("words", words), GridTier("phones", phones)))
+    assert [word.pronunciation for word in reference.words] == [None] * 4
+    assert all(word.phones == () for word in reference.words)
+
+
+def test_a_word_without_a_vowel_among_others_keeps_its_phones() -> None:
+    words = ((0.0, 0.3, "hmm"), *HELLO[2:3])
+    phones = ((0.0, 0.2, "HH"), (0.2, 0.3, "M"), (0.6, 0.7, "Y"), (0.7, 1.0, "UW1"))
+    reference = read(long_text(GridTier("words", words), GridTier("phones", phones)))
+    assert [word.pronunciation for word in reference.words] == [("HH", "M"), ("Y", "UW1")]
+
+
 def test_other_spellings_of_arpabet_are_folded() -> None:
     phones = ((0.2, 0.4, "hh_B"), (0.4, 0.6, "AX"), (0.6, 0.8, "el"), (0.8, 1.0, "UX1_E"))
     reference = read(long_text(WORDS, GridTier("phones", phones)))
