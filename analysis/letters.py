@@ -3,17 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Final
-
-_DIGITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_TEENS: Final = (
-    "ten", "eleven", "twelve", "thirteen", "fourteen",
-    "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
-_TENS: Final = (
-    "", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
-)  # fmt: skip
 
 # The longest grapheme that matches is read first. Consonants in the general reading of
 # American English, vowels in their reading before a consonant; magic e is handled apart.
@@ -34,40 +24,12 @@ _SOFTENERS: Final = "eiy"
 _MAX_GRAPHEME_LETTERS: Final = 4
 
 
-def spell_out(
-    token: str, look_up: Callable[[str], tuple[str, ...] | None]
-) -> tuple[str, ...] | None:
-    """Read a normalised token aloud; None if it is not written in Latin letters or digits.
-
-    Numbers below a million are read as words through `look_up` (the dictionary).
-    """
-    if token.isascii() and token.isdigit():
-        words = number_words(token)
-        readings = [look_up(word) for word in words]
-        if all(readings):
-            return tuple(phone for reading in readings if reading for phone in reading)
-        return None
+def spell_out(token: str) -> tuple[str, ...] | None:
+    """Read a normalised token aloud; None if it is not written in Latin letters."""
     letters = token.replace("'", "")
     if not re.fullmatch(r"[a-z]+", letters):
         return None
     return _read(letters)
-
-
-def number_words(digits: str) -> list[str]:
-    """Return the words of a cardinal number; beyond six digits, digit by digit."""
-    if len(digits) > 6 or (len(digits) > 1 and digits[0] == "0"):
-        return [_DIGITS[int(digit)] for digit in digits]
-    value = int(digits)
-    if value >= 1000:
-        head, rest = divmod(value, 1000)
-        return [*number_words(str(head)), "thousand", *(number_words(str(rest)) if rest else [])]
-    if value >= 100:
-        head, rest = divmod(value, 100)
-        return [_DIGITS[head], "hundred", *(number_words(str(rest)) if rest else [])]
-    if value >= 20:
-        head, rest = divmod(value, 10)
-        return [_TENS[head], *([_DIGITS[rest]] if rest else [])]
-    return [_TEENS[value - 10] if value >= 10 else _DIGITS[value]]
 
 
 def _read(letters: str) -> tuple[str, ...]:

@@ -20,6 +20,9 @@ ELISIONS: Final = frozenset((
 # fmt: on
 """Words that begin with an apostrophe; before any other it is a quotation mark."""
 
+SAID_BEFORE: Final = re.compile(r"[$£€](?=\d)")
+SAID_AFTER: Final = re.compile(r"\d%")
+
 _BRACKETED = re.compile(r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\([^()]*\)")
 _ARPABET_MARK = re.compile(r"([A-Z]{1,3}(?:-H)?)([0-2])?(?:_[BIES])?")
 _WORD_BREAK = re.compile(r"[\s—–…/]+|--+|\.{2,}")
@@ -37,14 +40,18 @@ def split_words(text: str) -> list[str]:
 def strip_punctuation(word: str) -> str:
     """Return the word without what surrounds it; apostrophes that belong to it stay.
 
+    So do what is said of a number, its currency and its percent.
+
     >>> strip_punctuation("“Don’t,”"), strip_punctuation("'cause"), strip_punctuation("goin'.")
     ("Don't", "'cause", "goin'")
+    >>> strip_punctuation("($5)"), strip_punctuation("50%.")
+    ('$5', '50%')
     """
     word = unicodedata.normalize("NFC", word).replace("’", "'").replace("‘", "'")
     start, end = 0, len(word)
-    while start < end and not _is_letter(word[start]):
+    while start < end and not (_is_letter(word[start]) or SAID_BEFORE.match(word, start)):
         start += 1
-    while end > start and not _is_letter(word[end - 1]):
+    while end > start and not (_is_letter(word[end - 1]) or SAID_AFTER.match(word, end - 2)):
         end -= 1
     core = word[start:end]
     if word[start - 1 : start] == "'" and f"'{core.lower()}" in ELISIONS:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from analysis.letters import spell_out
-from analysis.phones import normalise_phones
+from analysis.numerals import readings
+from analysis.phones import VOWELS, normalise_phones
 
 if TYPE_CHECKING:
     from analysis.reference import ReferenceWord
@@ -24,6 +26,12 @@ MAX_VARIANTS: Final = 4
 MAX_WORD_LETTERS: Final = 45
 _VOICELESS_STOPPERS: Final = frozenset(("F", "K", "P", "T", "TH"))
 _SIBILANTS: Final = frozenset(("CH", "JH", "S", "SH", "Z", "ZH"))
+# Hyphens part words before dots do: "U.S.-led".
+_BREAKS: Final = (re.compile(r"[-_/,:;+\s]+"), re.compile(r"\.+"))
+_INITIALS: Final = re.compile(r"[a-z](?:\.[a-z])+")
+_STAMMER: Final = re.compile(r"((?:[a-z]+-)+)([a-z']+)")
+_VOWEL_LETTERS: Final = frozenset("aeiou")
+_OUTSIDE: Final = re.compile(r"^(?:(?![$£€]\d)[^\w'])+|(?:[^\w'%]|(?<!\d)%)+$")
 
 
 @dataclass(frozen=True)
@@ -51,27 +59,117 @@ def pronounce(word: ReferenceWord) -> Pronunciation | None:
 
 @lru_cache(maxsize=4096)
 def pronounce_text(text: str) -> Pronunciation | None:
-    """Return the pronunciations of a written word (``"It's"``, ``"well-known"``, ``"42"``)."""
+    """Return the pronunciations of a written word (``"It's"``, ``"well-known"``, ``"1984"``)."""
     token = normalise_word(text)
     if not token or len(token) > MAX_WORD_LETTERS:
         return None
-    if variants := _look_up(token):
+    if _INITIALS.fullmatch(token):
+        # Not as the dictionary has them: its "u.s" is more than one U.
+        return _join_parts(token.split("."))
+    # The last dot of "Ph.D." was taken for the end of the sentence.
+    if variants := (_look_up(f"{token}.") if "." in token else ()) or _look_up(token):
         return Pronunciation(variants, "dictionary")
-    parts = [part for part in re.split(r"[-_/.,:;&+\s]+", token) if part]
-    if len(parts) > 1:
-        return _join([pronounce_text(part) for part in parts])
+    if words := readings(token.strip("'")):
+        return _read_words(words)
+    if "&" in token:
+        return _join([*_around_ampersands(token, is_capital=text == text.upper())])
+    if stammered := _stammer(token):
+        return stammered
+    if len(parts := _parts(token)) > 1:
+        return _join_parts(parts)
     if token.endswith(("'s", "s'")) and (stem := pronounce_text(token[:-2])):
         return Pronunciation(tuple(_with_s(phones) for phones in stem.variants), stem.source)
-    if phones := spell_out(token, _first_variant):
+    if phones := spell_out(token):
         return Pronunciation((phones,), "letters")
     return None
 
 
 def normalise_word(text: str) -> str:
-    """Lower-case a word, straighten its apostrophes and drop accents and outer punctuation."""
+    """Lower-case a word, straighten its apostrophes and drop accents and outer punctuation.
+
+    A number keeps its currency and its percent sign.
+    """
     decomposed = unicodedata.normalize("NFKD", text).lower().replace("’", "'").replace("‘", "'")
     kept = "".join(char for char in decomposed if not unicodedata.combining(char))
-    return re.sub(r"^[^\w']+|[^\w']+$", "", kept).strip("_")
+    return _OUTSIDE.sub("", kept).strip("_")
+
+
+def _read_words(readings: list[list[str]]) -> Pronunciation | None:
+    """Return what is said for each reading of a number, each word in its first variant."""
+    said = [
+        _join([_letter(word[0]) if word.endswith(".") else pronounce_text(word) for word in words])
+        for words in readings
+    ]
+    variants = [one.variants[0] for one in said if one is not None]
+    return Pronunciation(tuple(dict.fromkeys(variants)), "letters") if variants else None
+
+
+def _letter(letter: str) -> Pronunciation | None:
+    """Return a letter's name: that of "a" is not what the article is."""
+    variants = _look_up(f"{letter}.")
+    return Pronunciation(variants, "dictionary") if variants else None
+
+
+def _parts(token: str) -> list[str]:
+    for breaks in _BREAKS:
+        parts = [part for part in breaks.split(token) if part]
+        if len(parts) > 1:
+            return parts
+    return [token]
+
+
+def _join_parts(parts: list[str]) -> Pronunciation | None:
+    are_letters = all(len(part) == 1 for part in parts)
+    return _join([(are_letters and _letter(part)) or pronounce_text(part) for part in parts])
+
+
+def _around_ampersands(token: str, *, is_capital: bool) -> Iterator[Pronunciation | None]:
+    """Yield what is said for "R&B" and "AT&T": letters and "and"."""
+    for at, part in enumerate(part for part in token.split("&") if part):
+        if at:
+            yield pronounce_text("and")
+        if len(part) == 1 or (is_capital and len(part) == len("at")):
+            yield from (_letter(letter) for letter in part)
+        else:
+            yield pronounce_text(part)
+
+
+def _stammer(token: str) -> Pronunciation | None:
+    """Return what is said for "w-what" and "wha-what": the word's beginning, and the word.
+
+    A single letter may also be said by its name, as in "D-Day".
+    """
+    match = _STAMMER.fullmatch(token)
+    if match is None:
+        return None
+    *begun, word = token.split("-")
+    if not all(_is_begun(part, word) for part in begun):
+        return None
+    said = pronounce_text(word)
+    if said is None:
+        return None
+    variants = [
+        tuple(phone for part in begun for phone in _onset(part, phones)) + phones
+        for phones in said.variants
+    ]
+    by_name = _join([pronounce_text(part) for part in (*begun, word)])
+    if by_name is not None and all(len(part) == 1 for part in begun):
+        variants = [*variants[: MAX_VARIANTS - 1], *by_name.variants]
+    return Pronunciation(tuple(dict.fromkeys(variants)), said.source)
+
+
+def _is_begun(part: str, word: str) -> bool:
+    if part == word or not word.startswith(part):
+        return False
+    return len(part) == 1 or _VOWEL_LETTERS.isdisjoint(part) or not _look_up(part)
+
+
+def _onset(part: str, phones: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the phones of a word that its first letters stand for."""
+    vowel = next((at for at, phone in enumerate(phones) if phone in VOWELS), len(phones))
+    if vowel and _VOWEL_LETTERS.isdisjoint(part):
+        return phones[: min(vowel, len(part))]
+    return phones[: vowel + 1]
 
 
 def _join(parts: list[Pronunciation | None]) -> Pronunciation | None:
@@ -87,11 +185,6 @@ def _with_s(phones: tuple[str, ...]) -> tuple[str, ...]:
     if phones[-1] in _SIBILANTS:
         return (*phones, "IH", "Z")
     return (*phones, "S" if phones[-1] in _VOICELESS_STOPPERS else "Z")
-
-
-def _first_variant(token: str) -> tuple[str, ...] | None:
-    variants = _look_up(token)
-    return variants[0] if variants else None
 
 
 @cache

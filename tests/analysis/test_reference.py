@@ -192,6 +192,9 @@ def test_where_nothing_is_said_beside_them_they_are_silence(word: str) -> None:
         ("well-known.", "well-known"),
         ("café", "café"),
         ("42", "42"),
+        ("$5.", "$5"),
+        ("“50%”", "50%"),
+        ("$ US%", "US"),
         ('the ""king""', 'the ""king'),
     ],
 )
@@ -352,6 +355,26 @@ def test_a_text_gives_its_words_without_times() -> None:
     assert not reference.is_timed
     assert reference.duration is None
     assert all(word.pronunciation is None for word in reference.words)
+
+
+def test_each_token_of_a_text_is_one_word_however_many_are_said() -> None:
+    text = "1984: $1,000 or “50%” on the 21st at 5 a.m. in the U.S."
+    words = (
+        "1984",
+        "$1,000",
+        "or",
+        "50%",
+        "on",
+        "the",
+        "21st",
+        "at",
+        "5",
+        "a.m",
+        "in",
+        "the",
+        "U.S",
+    )
+    assert tuple(word.text for word in Reference.from_text(text).words) == words
 
 
 def test_a_text_may_come_with_phones_for_some_of_its_words() -> None:
