@@ -24,6 +24,8 @@ SAID_BEFORE: Final = re.compile(r"[$£€](?=\d)")
 SAID_AFTER: Final = re.compile(r"\d%")
 
 _BRACKETED = re.compile(r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\([^()]*\)")
+# Tags stand against words, "<i>never</i>"; in other brackets a part of one may, "word(s)".
+_DIRECTION = re.compile(rf"<[^<>]*>|(?<!\w)(?:{_BRACKETED.pattern})(?!\w)")
 _ARPABET_MARK = re.compile(r"([A-Z]{1,3}(?:-H)?)([0-2])?(?:_[BIES])?")
 _WORD_BREAK = re.compile(r"[\s—–…/]+|--+|\.{2,}")
 
@@ -31,10 +33,13 @@ _WORD_BREAK = re.compile(r"[\s—–…/]+|--+|\.{2,}")
 def split_words(text: str) -> list[str]:
     """Return the words of a line without their punctuation; hyphens and apostrophes stay inside.
 
-    >>> split_words("Mark is “going”—'cause he's late…")
+    What stands in brackets of any kind is a direction, and not said.
+
+    >>> split_words("Mark is “going”—'cause he's late… (sighs)")
     ['Mark', 'is', 'going', "'cause", "he's", 'late']
     """
-    return [word for part in _WORD_BREAK.split(text) if (word := strip_punctuation(part))]
+    said = _DIRECTION.sub(" ", text)
+    return [word for part in _WORD_BREAK.split(said) if (word := strip_punctuation(part))]
 
 
 def strip_punctuation(word: str) -> str:

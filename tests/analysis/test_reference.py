@@ -357,6 +357,23 @@ def test_a_text_gives_its_words_without_times() -> None:
     assert all(word.pronunciation is None for word in reference.words)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(sighs) Hello [laughs] you",
+        "[door slams] Hello, (to himself, sadly) you.",
+        "<i>Hello</i> you {breath}",
+    ],
+)
+def test_what_stands_in_brackets_is_not_said(text: str) -> None:
+    assert [word.text for word in Reference.from_text(text).words] == ["Hello", "you"]
+
+
+def test_brackets_within_a_word_are_not_a_direction() -> None:
+    words = Reference.from_text("the word(s) (you) mean :( or <3").words
+    assert [word.text for word in words] == ["the", "word(s", "mean", "or", "3"]
+
+
 def test_each_token_of_a_text_is_one_word_however_many_are_said() -> None:
     text = "1984: $1,000 or “50%” on the 21st at 5 a.m. in the U.S."
     words = (
@@ -387,6 +404,7 @@ def test_a_text_may_come_with_phones_for_some_of_its_words() -> None:
     [
         ("", None, "has no words"),
         (" … — ", None, "has no words"),
+        ("(sighs)", None, "has no words"),
         ("a " * 1001, None, "has 1,001 words; the limit is 1,000"),
         ("a" * 65, None, "has a word of 65 characters"),
         ("a " * 10_001, None, "has 20,002 characters"),
