@@ -51,6 +51,8 @@ STYLE: Final[Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 14,
+    # "$5 to $6" is no formula.
+    "text.parse_math": False,
     "svg.fonttype": "none",
     # Without it every SVG would carry ids drawn at random.
     "svg.hashsalt": "analysis",

@@ -21,7 +21,7 @@ def print_result(result: AnalysisResult, console: Console | None = None) -> None
     console.print(_word_table(result))
     for item in result.feedback:
         where = f"{item.start:5.2f} s  " if item.start is not None else "         "
-        console.print(f"{where}{item.message}")
+        console.print(Text(f"{where}{item.message}"))
     spent = sum(result.timings_ms.values())
     engine = ", ".join(f"{name} {value}" for name, value in result.engine.items())
     console.print(
@@ -45,7 +45,7 @@ def _word_table(result: AnalysisResult) -> Table:
         table.add_column(name, justify="left" if name in ("word", "phones") else "right")
     for word in result.words:
         table.add_row(
-            word.word,
+            Text(word.word),
             f"{word.user.start:.2f}–{word.user.end:.2f}" if word.user else "–",
             _number(word.scores.overall),
             _number(word.scores.pronunciation),

@@ -23,6 +23,7 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -163,7 +164,7 @@ def report(stack: Stack) -> bool:
     console.print(dead_letter_table(letters))
     wrong = {job_id: problems for job_id, problems in departed.items() if problems}
     for job_id, problems in wrong.items():
-        console.print(f"[bold red]{job_id}[/]: {'; '.join(problems)}", highlight=False)
+        console.print(f"[bold red]{job_id}[/]: {escape('; '.join(problems))}", highlight=False)
     if wrong:
         console.print(f"[bold red]{len(wrong)} of {len(JOBS)} did not come out as expected.[/]")
     else:
@@ -243,7 +244,7 @@ def main(
         console.print("Ended.")
         code = 128 + signal.SIGINT
     except ChildError as error:
-        console.print(f"[bold red]{error}[/]")
+        console.print(str(error), style="bold red", markup=False)
         code = _EXIT_BROKEN
     raise typer.Exit(code)
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -81,12 +82,12 @@ def dead_letter_table(letters: Sequence[DeadLetter]) -> Table:
     for letter in letters:
         said = letter.attributes
         table.add_row(
-            letter.job_id or repr(letter.body[:_BODY_SHOWN]),
-            letter.code,
-            said.get("error_stage", ""),
+            escape(letter.job_id or repr(letter.body[:_BODY_SHOWN])),
+            escape(letter.code),
+            escape(said.get("error_stage", "")),
             said.get("receive_count", ""),
             {"true": "yes", "false": "no"}.get(said.get("event_delivered", ""), ""),
-            said.get("error_message", "")[:_REASON_SHOWN],
+            escape(said.get("error_message", "")[:_REASON_SHOWN]),
         )
     return table
 

@@ -225,7 +225,7 @@ def main() -> int:
             with local_servers.running(options.server, folder) as address:
                 samples, tasks = soak(options, address, folder)
         except ChildError as error:
-            console.print(f"[red]{error}")
+            console.print(str(error), style="red", markup=False)
             return 1
     return 0 if report(samples, tasks, time.monotonic() - began, console) else 1
 

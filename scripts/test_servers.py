@@ -59,7 +59,7 @@ def main() -> int:
         try:
             code, took_s = run_against(server)
         except ChildError as error:
-            console.print(f"[red]{error}")
+            console.print(str(error), style="red", markup=False)
             return 1
         has_failed = has_failed or code != 0
         table.add_row(server, "yes" if code == 0 else "[red]no", f"{took_s:.0f}")

@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = run(parts, runs=options.runs, quick=options.quick, console=Console(stderr=True))
     console.print(table.terminal(outcome.figures, machine.sentence()))
     for name, reason in (outcome.skipped | outcome.failed).items():
-        console.print(f"[yellow]{name}: {reason}")
+        console.print(f"{name}: {reason}", style="yellow", markup=False)
     mode: record.Mode = "quick" if options.quick else "whole"
     for sentence in record.compare(record.read(mode), outcome.figures).sentences():
         console.print(sentence, highlight=False, markup=False)

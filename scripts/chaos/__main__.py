@@ -273,7 +273,7 @@ def main() -> int:
             with local_servers.running(options.server, Path(scratch)) as address:
                 ledger, this = asyncio.run(run(options, folder, address))
         except ChildError as error:
-            console.print(f"[red]{error}")
+            console.print(str(error), style="red", markup=False)
             return 1
         return 0 if report(ledger, this, console) else 1
 

@@ -75,6 +75,12 @@ def test_what_a_reference_spells_is_text_and_never_markup(speech: Speech) -> Non
     assert "&lt;script&gt;" in html
 
 
+def test_dollars_are_no_formula(speech: Speech, tmp_path: Path) -> None:
+    result = with_word(speech.scored("lantern", "good"), "$5_$6")
+    page, _ = write_report(result, tmp_path / "take")
+    assert ">$5_$6</text>" in page.read_text()
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_the_page_speaks_the_language_asked_for(speech: Speech, language: str) -> None:
     html = render_page(speech.scored("lantern", "slower"), language=language)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from rich.console import Console
 
 from scripts import demo
 from scripts.demo_report import DeadLetter, dead_letter_table, jobs_table
@@ -131,6 +132,15 @@ def test_a_dead_letter_without_a_job_is_shown_by_its_body() -> None:
     assert [letter.job_id for letter in letters] == [None, "take"]
     assert [letter.code for letter in letters] == ["invalid_json", "moved by SQS"]
     assert list(dead_letter_table(letters).columns[0].cells) == ["'score my recordi'", "take"]
+
+
+def test_brackets_in_a_dead_letter_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    letter = DeadLetter("score [/b]", {"error_code": "[red]", "error_message": "no [/x]"})
+    Console(width=150).print(dead_letter_table([letter]))
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("'score [/b]'", "[red]", "no [/x]"))
 
 
 def test_the_messages_are_what_producers_of_both_generations_send() -> None:

@@ -15,13 +15,23 @@ PLAIN_WIDTH: Final = 400
 
 
 def console(*, to_stderr: bool = False) -> Console:
-    """A console on standard output or standard error."""
+    """A console on standard output or standard error.
+
+    What it shows is others' text: brackets in it are no style, and `:warning:` is no picture.
+    """
     from rich.console import Console
 
     stream = sys.stderr if to_stderr else sys.stdout
-    made = Console(file=stream, highlight=False, soft_wrap=False)
+    made = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=False)
     if not made.is_terminal:
-        made = Console(file=stream, highlight=False, width=PLAIN_WIDTH, no_color=True)
+        made = Console(
+            file=stream,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            width=PLAIN_WIDTH,
+            no_color=True,
+        )
     return made
 
 

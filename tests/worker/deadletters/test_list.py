@@ -61,6 +61,19 @@ def test_a_list_can_be_filtered_by_code_cause_text_and_age(queues: Queues) -> No
     assert jobs(listed("--newer-than", "30m")) == ["c"]
 
 
+def test_brackets_and_colons_in_a_letter_are_shown_as_they_are(queues: Queues) -> None:
+    queues.bury("take-1", "[red]:warning:", error_stage="[/b]")
+    result = run("list")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].split()[-6:-1] == [
+        "[red]:warning:",
+        "[/b]",
+        "5",
+        "yes",
+        "take-1",
+    ]
+
+
 def test_what_sqs_moved_itself_is_named_so(queues: Queues) -> None:
     queues.bury("take-1", None)
     assert "(moved by SQS)" in run("list").stdout
