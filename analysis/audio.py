@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,19 +99,7 @@ class Recording:
                 "audio_too_large",
                 f"The audio has more than {limits.max_bytes:,} bytes, the limit.",
             )
-        decoded = _decode(data, limits)
-        warnings = list(decoded.warnings)
-        if decoded.cancelled_channel is not None:
-            channel = decoded.cancelled_channel
-            decoded = _decode(data, limits, channel=channel)
-            warnings.append(
-                AudioWarning(
-                    "channels_cancel",
-                    "The channels cancel each other (one is inverted); "
-                    f"only channel {channel + 1} was used.",
-                )
-            )
-        return cls._checked(decoded.samples, decoded.source, warnings)
+        return cls._heard(lambda channel: _decode(data, limits, channel=channel))
 
     @classmethod
     def from_file(cls, path: str | Path, *, limits: AudioLimits | None = None) -> Self:
@@ -127,10 +115,30 @@ class Recording:
         block = np.asarray(samples, dtype=np.float32)
         block = block[:, np.newaxis] if block.ndim == 1 else block
         source = SourceFormat("memory", "float32", block.shape[1], sample_rate, "none")
-        mono = _MonoStream(sample_rate, block.shape[1])
-        mono.add(block)
-        decoded = mono.finish(source)
-        return cls._checked(decoded.samples, source, list(decoded.warnings))
+
+        def mix(channel: int | None) -> _Decoded:
+            mono = _MonoStream(sample_rate, block.shape[1], channel=channel)
+            mono.add(block)
+            return mono.finish(source)
+
+        return cls._heard(mix)
+
+    @classmethod
+    def _heard(cls, mix: Callable[[int | None], _Decoded]) -> Self:
+        """Mix all channels (None), or one alone where they cancel each other."""
+        decoded = mix(None)
+        warnings = list(decoded.warnings)
+        if decoded.cancelled_channel is not None:
+            channel = decoded.cancelled_channel
+            decoded = mix(channel)
+            warnings.append(
+                AudioWarning(
+                    "channels_cancel",
+                    "The channels cancel each other (one is inverted); "
+                    f"only channel {channel + 1} was used.",
+                )
+            )
+        return cls._checked(decoded.samples, decoded.source, warnings)
 
     @classmethod
     def _checked(
@@ -283,7 +291,7 @@ class _MonoStream:
         return None
 
 
-def _decode(data: bytes, limits: AudioLimits, *, channel: int | None = None) -> _Decoded:
+def _decode(data: bytes, limits: AudioLimits, *, channel: int | None) -> _Decoded:
     with open_blocks(data) as reader:
         _check_format(reader, limits)
         source = SourceFormat(

@@ -76,6 +76,17 @@ def test_channels_are_averaged() -> None:
     assert recording.source.channels == 2
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_an_inverted_channel_of_samples_does_not_silence_the_other(rate: int) -> None:
+    mono = tone(1.0, 0.4, rate)
+    both = Recording.from_samples(np.stack([0.5 * mono, -0.505 * mono], axis=1), rate)
+    alone = Recording.from_samples(-0.505 * mono, rate)
+    assert codes(both) == ["channels_cancel"]
+    assert "only channel 2 was used" in both.warnings[0].message
+    assert both.source.channels == 2
+    np.testing.assert_array_equal(both.samples, alone.samples)
+
+
 def test_an_inverted_channel_does_not_silence_the_other() -> None:
     left = tone(1.0, 0.4)
     recording = Recording.from_bytes(
