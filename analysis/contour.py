@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -64,7 +65,7 @@ class PitchContour:
                 "give one clip's contour, not a whole film's"
             )
         try:
-            entries = orjson.loads(data)
+            entries = orjson.loads(data.removeprefix(codecs.BOM_UTF8))
         except orjson.JSONDecodeError as error:
             raise _invalid(f"is not JSON: {error}") from None
         if not isinstance(entries, list):

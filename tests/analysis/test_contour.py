@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import time
 from typing import Any
@@ -49,6 +50,11 @@ def test_an_entry_left_out_does_not_change_the_step() -> None:
 
 def test_praats_zero_is_unvoiced_too() -> None:
     assert not contour((0.0, 0), (0.1, 0.0)).voiced.any()
+
+
+def test_a_byte_order_mark_before_it_does_not_count() -> None:
+    data = b'[{"time": 1, "hz": 99}]'
+    assert PitchContour.from_json(codecs.BOM_UTF8 + data).hz.tolist() == [99.0]
 
 
 def test_other_keys_are_ignored() -> None:
