@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
@@ -63,10 +63,22 @@ class Options:
     ----------
     profile : ``accurate``, or ``fast`` for less computing.
     language : of the feedback's sentences, ``en`` or ``ko``.
+
+    Raises
+    ------
+    ValueError
+        There is no such profile or language.
     """
 
     profile: Profile = "accurate"
     language: Language = "en"
+
+    def __post_init__(self) -> None:
+        """Refuse here what would be a bare KeyError deep in the scoring."""
+        for name, known in (("profile", Profile), ("language", Language)):
+            value = getattr(self, name)
+            if value not in get_args(known):
+                raise ValueError(f"{name} {value!r}: give {' or '.join(get_args(known))}")
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,18 @@ def test_feedback_is_told_in_the_language_asked_for(speech: Speech) -> None:
     assert any("가" <= letter <= "힣" for letter in korean.feedback[0].message)
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"profile": "Accurate"}, "profile 'Accurate': give accurate or fast"),
+        ({"language": "fr"}, "language 'fr': give en or ko"),
+    ],
+)
+def test_an_option_that_is_not_known_names_those_that_are(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Options(**given)
+
+
 @pytest.mark.parametrize("samples", [1, 100, 1599, 1600, 4000, 8000])
 def test_scraps_of_sound_are_scored_without_an_error(speech: Speech, samples: int) -> None:
     whole = speech.recording("lantern", "good")
