@@ -50,9 +50,9 @@ class Span(_Model):
     """A stretch of time."""
 
     start: Seconds
-    """Seconds from the start of the clip."""
+    """Seconds from the start of the recording, or of the actor's clip for what is the actor's."""
     end: Seconds
-    """Seconds from the start of the clip."""
+    """Seconds from the start of the recording, or of the actor's clip for what is the actor's."""
 
 
 class Scores(_Model):
@@ -117,11 +117,11 @@ class WordResult(_Model):
     scores: WordScores
     """The word's own scores."""
     reference: Span | None
-    """Where the actor says it; null for a reference without times."""
+    """Where the actor's clip has it; null for a reference without times."""
     user: Span | None
     """Where the recording has it; null when it was left out or could not be placed."""
     phones: list[PhoneResult]
-    """The phones said; empty when the word was left out."""
+    """Its phones; those of a word that was left out have the score 0, or are not there."""
 
 
 class PitchParts(_Model):
@@ -299,9 +299,9 @@ class AudioDetail(_Model):
     duration_s: Seconds
     """Length of the decoded recording."""
     container: str | None
-    """Such as WAV, FLAC, mp4, webm."""
+    """Such as wav, flac, mp4, webm."""
     codec: str | None
-    """Such as PCM_16, aac, opus."""
+    """Such as pcm_16, aac, opus."""
     channels: int | None
     """Channels of the input; they are mixed to one."""
     sample_rate_hz: int | None
