@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 # listener notices, and the scale on which the rest costs (see `_closeness`).
 ONSET_TOLERANCE_S: Final = 0.05
 ONSET_SCALE_S: Final = 0.20
-# Listeners notice a change of tempo of about 5 % (Quené 2007, JASA 121).
+# Listeners notice a change of tempo of about 5 % (Quené 2007, J. Phonetics 35).
 TEMPO_TOLERANCE: Final = 0.05
 TEMPO_SCALE: Final = 0.20
 DURATION_TOLERANCE: Final = 0.15
@@ -128,7 +128,7 @@ def compare_timing(
 
     References
     ----------
-    Grabe & Low (2002), Laboratory Phonology 7 (nPVI). Quené (2007), JASA 121 (tempo). Klatt
+    Grabe & Low (2002), Laboratory Phonology 7 (nPVI). Quené (2007), J. Phonetics 35 (tempo). Klatt
     (1976), JASA 59 (differences in duration of a fifth are noticed). Goldman-Eisler (1968) (the
     length from which a gap is a pause).
     """
