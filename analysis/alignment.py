@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from analysis.aligned import BORDER_SHIFT_S, AlignedPhone, AlignedWord, Alignment
+from analysis.errors import ReferenceFormatError
 from analysis.native_alignment import place_by_native_model
 from analysis.network import load_network
 from analysis.network_alignment import place_by_network
@@ -20,6 +21,8 @@ __all__ = ["AlignedPhone", "AlignedWord", "Aligner", "Alignment"]
 
 # Below this length there is no phone to be placed.
 MIN_ALIGNABLE_S: Final = 0.1
+MAX_PHONES: Final = 3_000
+"""25 a second for 120 s. What is made of a line has phones times frames; this is 1 GB of it."""
 
 
 class Aligner:
@@ -34,8 +37,14 @@ class Aligner:
 
         Never raises for speech that does not fit: a word without a readable pronunciation gets
         None, and when no path through the text is found every word does, with a note.
+
+        Raises
+        ------
+        ReferenceFormatError
+            Code ``reference_invalid``: the line has more than `MAX_PHONES`, which fit no speech.
         """
         pronunciations = [pronounce(word) for word in reference.words]
+        _check_phones(pronunciations)
         texts = [word.text for word in reference.words]
         return self.align_pronunciations(recording, texts, pronunciations)
 
@@ -71,6 +80,16 @@ class Aligner:
         note = f"{unread} word(s) could not be read as English." if unread else None
         method = "network" if network is not None else "native"
         return Alignment(tuple(words), method, note, hearing)
+
+
+def _check_phones(pronunciations: Sequence[Pronunciation | None]) -> None:
+    count = sum(len(one.variants[0]) for one in pronunciations if one is not None)
+    if count > MAX_PHONES:
+        raise ReferenceFormatError(
+            "reference_invalid",
+            f"The line has {count:,} phones; the limit is {MAX_PHONES:,}, "
+            "more than anybody says in two minutes: give one clip's line.",
+        )
 
 
 def _as_heard(phone: AlignedPhone, duration: float) -> AlignedPhone:

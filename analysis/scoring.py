@@ -110,6 +110,11 @@ def score(
         A function of the two inputs, the options and the version alone, `timings_ms` aside.
         A recording that is silent or says something else gets zeros and says so in its feedback;
         a line that cannot be aligned gets null scores. Neither is an exception.
+
+    Raises
+    ------
+    ReferenceFormatError
+        Code ``reference_invalid``: the line has more phones than anybody says in two minutes.
     """
     options = options or Options()
     clock = _Clock()

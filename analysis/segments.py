@@ -25,6 +25,8 @@ NET_FRAME_S: Final = 2 * MEL_FRAME_S
 ALIGNER_LAG_S: Final = 0.0128
 PARTS: Final = 3
 EXTRAS: Final = 8
+# Rows of `pool` at a time: a long line's weights are some hundred MB, and stand there once.
+_POOLED_ROWS: Final = 256
 _LONGEST_PAUSE_S: Final = 2.0
 # Near the middle of the training data, so that the columns are centred.
 _USUAL_LOG_DURATION: Final = 2.3  # 100 ms
@@ -108,15 +110,21 @@ class Segments:
         right = edges[:, 1:].reshape(-1, 1)
         centres = np.arange(frames, dtype=np.float32) * np.float32(NET_FRAME_S)
         half = np.float32(NET_FRAME_S / 2)
-        shared = np.minimum(right, centres + half) - np.maximum(left, centres - half)
-        weights = np.maximum(shared, 0.0)
-        total = weights.sum(axis=1, keepdims=True)
-        outside = total[:, 0] <= 0.0
-        if outside.any():  # past the last frame: the nearest one stands in
-            nearest = np.clip(np.rint(left[outside, 0] / NET_FRAME_S), 0, frames - 1).astype(int)
-            weights[np.flatnonzero(outside), nearest] = 1.0
-            total[outside] = 1.0
-        pooled: NDArray[np.float32] = (weights / total).astype(np.float32)
+        begin, past = centres - half, centres + half
+        pooled = np.empty((len(left), frames), dtype=np.float32)
+        for at in range(0, len(left), _POOLED_ROWS):
+            rows = slice(at, at + _POOLED_ROWS)
+            weights = pooled[rows]
+            np.minimum(right[rows], past, out=weights)
+            weights -= np.maximum(left[rows], begin)
+            np.maximum(weights, 0.0, out=weights)
+            total = weights.sum(axis=1, keepdims=True)
+            outside = np.flatnonzero(total[:, 0] <= 0.0)
+            if outside.size:  # past the last frame: the nearest one stands in
+                nearest = np.clip(np.rint(left[rows][outside, 0] / NET_FRAME_S), 0, frames - 1)
+                weights[outside, nearest.astype(int)] = 1.0
+                total[outside] = 1.0
+            weights /= total
         return pooled
 
 

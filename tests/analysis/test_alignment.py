@@ -12,6 +12,7 @@ import pytest
 from analysis.aligned import AlignedWord, Alignment
 from analysis.alignment import Aligner
 from analysis.audio import Recording
+from analysis.errors import ReferenceFormatError
 from analysis.reference import Reference
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -102,6 +103,24 @@ def test_a_recording_too_short_for_its_text_is_no_exception(
     result = aligner.align(silence, Reference.from_text(line_text("harbor")))
     assert result.placed == ()
     assert result.note
+
+
+def test_a_line_that_nobody_could_say_is_refused_before_anything_is_made_of_it(
+    aligner: Aligner,
+) -> None:
+    spoken = recording("lantern")
+    with pytest.raises(ReferenceFormatError, match=r"[\d,]+ phones; the limit is 3,000") as caught:
+        aligner.align(spoken, Reference.from_text("extraordinary " * 410))
+    assert caught.value.code == "reference_invalid"
+    assert "log_mel" not in vars(spoken)
+
+
+def test_two_minutes_of_the_fastest_speech_are_not_refused(aligner: Aligner) -> None:
+    fast = Reference.from_text(
+        f"{line_text('harbor')} " * (800 // len(line_text("harbor").split()))
+    )
+    assert len(fast.words) > 780
+    assert aligner.align(recording("lantern"), fast).placed == ()
 
 
 def test_a_failed_line_leaves_nothing_behind(aligner: Aligner) -> None:

@@ -1,6 +1,8 @@
 """Alignments as arrays: pooling windows, membership, durations."""
 
+import tracemalloc
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,6 +45,30 @@ def test_a_third_lies_in_its_third() -> None:
 def test_a_phone_past_the_last_frame_takes_the_last_frame() -> None:
     pool = segments(words([(5.0, 5.1)])).pool(10)
     assert (pool[:, -1] == 1.0).all()
+
+
+def test_the_weights_of_a_long_line_stand_in_memory_once() -> None:
+    edges = np.linspace(0.0, 40.0, 1001)
+    rows = segments(words(list(pairwise(edges.tolist()))))
+    tracemalloc.start()
+    try:
+        pool = rows.pool(2000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert pool.shape == (3000, 2000)
+    assert peak < 1.2 * pool.nbytes
+
+
+def test_a_line_has_the_weights_of_its_phones_one_by_one() -> None:
+    edges = np.random.default_rng(0).uniform(0.0, 21.0, 701)
+    edges.sort()
+    spans = [(a, b + 0.001) for a, b in pairwise(edges.tolist())]
+    whole = segments(words(spans)).pool(1000)
+    for at in (0, 84, 85, 86, 255, 256, 699):
+        np.testing.assert_array_equal(
+            whole[PARTS * at : PARTS * (at + 1)], segments(words([spans[at]])).pool(1000)
+        )
 
 
 def test_each_word_is_said_by_its_own_phones() -> None:
