@@ -22,6 +22,7 @@ from worker.failures import (
     JobFailure,
     LeaseLost,
     Policy,
+    classify,
     has_attempts_left,
 )
 from worker.logs import get_logger
@@ -154,7 +155,11 @@ class Settlement:
             is_told = await self._tell(
                 lease, decision.failure, to_result_queue=not result_queue_has_it
             )
-        except JobFailure as refusal:
+        except Exception as error:
+            # Whatever it is: a job whose event cannot be written must end as a dead letter, too.
+            if not isinstance(error, JobFailure):
+                log.exception("failed_event_raised")
+            refusal = classify(error, what="the failed event")
             if self._may_tell_later(failure, refusal, message):
                 await self.back_off(lease, refusal)
                 return Decision(Action.BACK_OFF, decision.failure)

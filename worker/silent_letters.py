@@ -97,6 +97,10 @@ class SilentLetters:
                 _log.error("sweep_failed", error=type(error).__name__, reason=str(error))
                 self._to.report.errors += 1
                 return False
+            except Exception:
+                _log.exception("sweep_raised")
+                self._to.report.errors += 1
+                return False
 
     async def _recover(self, letter: DeadLetter, addressee: Addressee, delivery: Delivery) -> bool:
         """Deliver the result if one was stored before the worker was killed."""

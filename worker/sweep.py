@@ -90,6 +90,9 @@ async def sweep(settings: Settings, options: SweepOptions) -> SweepReport:
                 for error in group.exceptions:
                     _log.error("sweep_failed", repair=repair.__name__, reason=str(error))
                     report.errors += 1
+            except* Exception:
+                _log.exception("sweep_raised", repair=repair.__name__)
+                report.errors += 1
         await metrics.stop()
     _log.info("swept", **report.as_dict())
     return report

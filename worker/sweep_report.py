@@ -30,7 +30,7 @@ class SweepReport:
     expired: int = 0
     """Objects deleted for their age."""
     errors: int = 0
-    """Things that AWS refused."""
+    """Things that AWS refused, or that failed as nobody foresaw."""
 
     def as_dict(self) -> dict[str, int]:
         """The numbers by name."""

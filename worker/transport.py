@@ -53,6 +53,7 @@ class Answer:
 
     status: int
     retry_after_s: float | None
+    """The wait that it asked for; None with an event that it took."""
 
 
 class Exchanger:
@@ -159,7 +160,10 @@ async def _post(
         target.url, data=body, headers=headers, allow_redirects=False
     ) as answer:
         await _read(answer)
-        return Answer(answer.status, retry_after_s(answer.headers.get("Retry-After")))
+        # Nothing in the headers of a taken event may take it back.
+        is_taken = 200 <= answer.status < 300
+        wait_s = None if is_taken else retry_after_s(answer.headers.get("Retry-After"))
+        return Answer(answer.status, wait_s)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> None:
@@ -205,7 +209,7 @@ def retry_after_s(header: str | None, now: datetime | None = None) -> float | No
     else:
         try:
             when = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)

@@ -81,6 +81,9 @@ class Undelivered:
             except (ClientError, BotoCoreError, OSError, TimeoutError) as error:
                 _log.error("sweep_failed", error=type(error).__name__, reason=str(error))
                 self._to.report.errors += 1
+            except Exception:  # it stops no other: all of a page are sent side by side
+                _log.exception("sweep_raised")
+                self._to.report.errors += 1
 
     async def _claim(self, claim: S3Location) -> bool:
         """Take the job for this sweep; a claim left over by a dead one is taken over."""

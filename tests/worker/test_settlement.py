@@ -236,6 +236,29 @@ async def test_on_the_last_receive_it_is_dead_lettered_untold() -> None:
     assert bench.letter["event_delivered"] == "false"
 
 
+async def test_a_failed_event_that_cannot_even_be_sent_ends_as_a_dead_letter_with_its_reason() -> (
+    None
+):
+    class Broken(Points):
+        async def stop_at(
+            self, name: str, effect: Callable[[], Any], error: Callable[[], BaseException]
+        ) -> Any:
+            if name == "send":
+                raise TypeError("Integer exceeds 64-bit range")
+            return effect()
+
+    for receive_count, settlements in (
+        (1, ["back_off"]),
+        (MAX_RECEIVES, ["dead_letter", "delete"]),
+    ):
+        bench = Bench(receive_count=receive_count)
+        bench.consumer.points = Broken()
+        await bench.settlement.failed(bench.lease, failure(ErrorCode.NOT_FOUND))
+        assert bench.queue.settlements == settlements
+    assert bench.letter["error_code"] == ErrorCode.NOT_FOUND
+    assert bench.letter["event_delivered"] == "false"
+
+
 @pytest.mark.parametrize("cause", [ErrorCode.WEBHOOK_GONE, ErrorCode.URL_REFUSED])
 async def test_none_is_sent_after_gone_or_refused(cause: ErrorCode) -> None:
     bench = Bench()

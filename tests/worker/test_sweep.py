@@ -24,6 +24,7 @@ from worker.settings import Settings
 from worker.storage import Storage
 from worker.sweep import SweepOptions, sweep
 from worker.sweep_report import SweepReport
+from worker.webhook import WebhookSender
 
 BUCKET = "results"
 AT_ONCE = SweepOptions(undelivered_older_than_s=-1)
@@ -255,6 +256,25 @@ async def test_one_letter_that_fails_stops_neither_the_next_nor_the_other_repair
     assert events(well) == [(event_id_of("take-2", EventType.FAILED), "analysis.failed", "take-2")]
 
 
+async def test_a_letter_that_nobody_foresaw_stops_no_other(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = await open_consumer()
+    for name in ("take-1", "take-2"):
+        silent(queues, json.dumps(job(name, consumer.url)))
+
+    def poisoned(kind: EventType, addressee: Addressee, **rest: Any) -> Event:
+        if addressee.job_id == "take-1":
+            raise TypeError("Integer exceeds 64-bit range")
+        return build_event(kind, addressee, **rest)
+
+    monkeypatch.setattr("worker.silent_letters.build_event", poisoned)
+    report = await swept()
+    assert (report.answered, report.errors) == (1, 1)
+    assert [job_id for _, _, job_id in events(consumer)] == ["take-2"]
+    assert len(queues.drain(queues.dead)) == 2
+
+
 async def test_a_consumer_that_is_gone_gets_no_event_of_it(
     queues: Queues, open_consumer: Opened
 ) -> None:
@@ -404,6 +424,32 @@ async def test_a_note_that_breaks_off_while_it_is_read_stops_no_other(
     assert (report.later, report.resent) == (1, 1)
 
 
+async def test_a_result_that_nobody_foresaw_stops_no_other(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = await open_consumer()
+    for name in ("take-1", "take-2"):
+        await store(job(name, consumer.url))
+    poison = consumer.url + "?poison"
+    boto3.client("s3").put_object(
+        Bucket=BUCKET,
+        Key="results/undelivered/take-1.json",
+        Body=orjson.dumps({"webhook_url": poison}),
+    )
+    deliver = WebhookSender.deliver
+
+    async def poisoned(sender: WebhookSender, url: str, event: Event, **rest: Any) -> None:
+        if url == poison:
+            raise OverflowError("Python int too large to convert to C int")
+        await deliver(sender, url, event, **rest)
+
+    monkeypatch.setattr(WebhookSender, "deliver", poisoned)
+    report = await swept()
+    assert (report.resent, report.errors) == (1, 1)
+    assert [job_id for _, _, job_id in events(consumer)] == ["take-2"]
+    assert "results/sweeping/take-1.json" not in keys()
+
+
 async def test_a_note_without_a_result_is_removed(queues: Queues) -> None:
     boto3.client("s3").put_object(
         Bucket=BUCKET, Key="results/undelivered/take-1.json", Body=b'{"webhook_url": null}'
@@ -473,6 +519,20 @@ async def test_a_queue_that_cannot_be_read_leaves_the_letters_of_the_next_to_be_
     clean_environment.setenv("WORKER_QUEUE_URL", f"{queues.main}-absent,{queues.main}")
     report = await swept()
     assert (report.errors, report.answered) == (1, 1)
+
+
+async def test_a_repair_that_fails_as_nobody_foresaw_does_not_stop_the_next(
+    queues: Queues, open_consumer: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = await open_consumer()
+    await store(job("take-1", consumer.url))
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise TypeError("a fault of ours")
+
+    monkeypatch.setattr("worker.silent_letters.SilentLetters.answer_all", broken)
+    report = await swept()
+    assert (report.errors, report.resent) == (1, 1)
 
 
 def test_the_command_says_what_it_did(queues: Queues) -> None:

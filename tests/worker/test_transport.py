@@ -180,9 +180,28 @@ NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
         ("Wed, 21 Oct 2026 07:27:00 GMT", 0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER_S),
         ("Fri, 99 Foo 2026", None),
+        ("Mon, 99999999999 Jan 2026 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", MAX_RETRY_AFTER_S),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_a_date(
     header: str | None, seconds: float | None
 ) -> None:
     assert retry_after_s(header, NOW) == seconds
+
+
+async def test_an_event_that_was_taken_is_not_lost_to_what_its_header_says(
+    open_sender: OpenSender, open_consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(header: str | None) -> float | None:
+        raise AssertionError("the header of a taken event was read")
+
+    monkeypatch.setattr("worker.transport.retry_after_s", unreadable)
+
+    async def take(_: web.Request) -> web.Response:
+        return web.Response(status=204, headers={"Retry-After": "soon"})
+
+    consumer = await open_consumer(handler=take)
+    await (await open_sender()).deliver(consumer.url, EVENT)
+    assert len(consumer.received) == 1
