@@ -47,7 +47,17 @@ OLDER_NAMES: Final = {"webhook_url": "callback_url", "video_id": "token_id"}
 JOB_ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,128}$"
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
-Scalar = StrictStr | StrictBool | StrictInt | StrictFloat | None
+LEAST_INTEGER: Final = -(2**63)
+ABOVE_INTEGER: Final = 2**64
+"""Whole numbers from the one to below the other are read and written to the digit."""
+
+EXACT_FLOAT: Final = 2.0**53
+"""From here on a float is no longer sure to be the whole number that was written."""
+
+Integer = Annotated[StrictInt, Field(ge=LEAST_INTEGER, le=ABOVE_INTEGER - 1)]
+# A whole number beyond 64 bits is read as a float, and would be echoed as another number.
+Float = Annotated[StrictFloat, Field(gt=LEAST_INTEGER, lt=ABOVE_INTEGER)]
+Scalar = StrictStr | StrictBool | Integer | Float | None
 
 
 def _blank_is_absent(value: object) -> object:
@@ -65,9 +75,15 @@ def _by_newer_names(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _whole_or_text(value: object) -> object:
     """A clip's id as it is echoed: 7 for the 7.0 that some languages write."""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
         return int(value)
     return _blank_is_absent(value)
+
+
+def _is_beyond_64_bits(value: object) -> bool:
+    if isinstance(value, float):
+        return not LEAST_INTEGER < value < ABOVE_INTEGER
+    return isinstance(value, int) and not LEAST_INTEGER <= value < ABOVE_INTEGER
 
 
 # The length stands on the text alone: on the union it would be asked of None as well.
@@ -108,16 +124,18 @@ class AnalysisJob(BaseModel):
         default=None, description="The actor's own recording, for loudness and spectral likeness."
     )
     text: Line = Field(default=None, description="The line, for jobs with no TextGrid.")
-    video_id: Annotated[StrictStr, Field(max_length=MAX_VIDEO_ID_CHARS)] | StrictInt | None = Field(
+    video_id: Annotated[StrictStr, Field(max_length=MAX_VIDEO_ID_CHARS)] | Integer | None = Field(
         default=None,
-        description="The clip the line belongs to; echoed. `token_id` is the older name.",
+        description="The clip the line belongs to; echoed. A number fits 64 bits; a larger one "
+        "is text. `token_id` is the older name.",
     )
     progress: StrictBool | None = Field(
         default=None, description="Also send analysis.progress; overrides the worker's setting."
     )
     metadata: dict[str, Scalar] = Field(
         default_factory=dict,
-        description="A flat object of at most 4 kB, echoed in every event.",
+        description="A flat object of at most 4 kB, echoed in every event; its numbers fit 64 "
+        "bits.",
     )
     timestamp: Any = Field(
         default=None, description="When the producer made the job; for people, not read."
@@ -134,7 +152,9 @@ class AnalysisJob(BaseModel):
 
     @field_validator("metadata", mode="before")
     @classmethod
-    def _metadata_absent(cls, value: object) -> object:
+    def _metadata_given(cls, value: object) -> object:
+        if isinstance(value, dict) and any(map(_is_beyond_64_bits, value.values())):
+            raise ValueError("holds a number beyond 64 bits: send it as text")
         return {} if value is None else value
 
     @field_validator("metadata")
@@ -148,7 +168,10 @@ class AnalysisJob(BaseModel):
     @field_validator("video_id", mode="before")
     @classmethod
     def _video_id_number(cls, value: object) -> object:
-        return _whole_or_text(value)
+        read = _whole_or_text(value)
+        if _is_beyond_64_bits(read) or (isinstance(read, float) and read.is_integer()):
+            raise ValueError("is a number too large to be read to the digit: send it as text")
+        return read
 
     @classmethod
     def parse(cls, body: str | bytes) -> Self:
@@ -234,7 +257,7 @@ def _salvaged_metadata(value: object) -> dict[str, Any] | None:
     """Metadata as a valid job may have it; None for any other."""
     if not isinstance(value, dict):
         return None
-    if any(isinstance(item, dict | list) for item in value.values()):
+    if any(isinstance(item, dict | list) or _is_beyond_64_bits(item) for item in value.values()):
         return None
     return value if len(orjson.dumps(value)) <= MAX_METADATA_BYTES else None
 

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from worker.contract import (
     MAX_METADATA_BYTES,
@@ -84,6 +85,50 @@ def test_unknown_fields_are_ignored_and_known_ones_for_people_are_not_judged() -
 )
 def test_a_video_id_is_text_or_a_number(given_id: object, read: object) -> None:
     assert parse(video_id=given_id).video_id == read
+
+
+@pytest.mark.parametrize("number", ["18446744073709551615", "-9223372036854775808"])
+def test_whole_numbers_of_64_bits_are_echoed_to_the_digit(number: str) -> None:
+    body = json.dumps(JOB)[:-1] + f', "video_id": {number}, "metadata": {{"a": {number}}}}}'
+    event = build_event(
+        EventType.FAILED, Addressee.salvage(body), attempt=1, progress=100, message="Failed."
+    )
+    assert json.loads(event.body)["data"]["video_id"] == int(number)
+    assert json.loads(event.body)["data"]["metadata"] == {"a": int(number)}
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "9007199254740993.0",
+        "1e30",
+        "-1e300",
+        "18446744073709551616",
+        "-9223372036854775809",
+        "123456789012345678901234567890",
+    ],
+)
+def test_a_number_that_would_not_come_back_the_same_is_to_be_sent_as_text(number: str) -> None:
+    body = json.dumps(JOB)[:-1] + f', "video_id": {number}}}'
+    assert "send it as text" in refusal(body).message
+    told = Addressee.salvage(body)
+    assert (told.job_id, told.video_id) == ("take-42", None)
+    build_event(EventType.FAILED, told, attempt=1, progress=100, message="Failed.")
+
+
+@pytest.mark.parametrize(
+    "number", ["18446744073709551616", "-9223372036854775809", "123456789012345678901234567890"]
+)
+def test_metadata_holds_no_number_that_would_not_come_back_the_same(number: str) -> None:
+    body = json.dumps(JOB)[:-1] + f', "metadata": {{"a": {number}}}}}'
+    assert "send it as text" in refusal(body).message
+    assert Addressee.salvage(body).metadata is None
+
+
+def test_a_producer_s_own_number_beyond_64_bits_is_refused_like_any_other() -> None:
+    for fields in ({"video_id": 2**64}, {"metadata": {"a": -(2**63) - 1}}):
+        with pytest.raises(ValidationError, match="send it as text"):
+            AnalysisJob.model_validate(JOB | fields)
 
 
 @pytest.mark.parametrize("body", ["안녕", '"text"', "[]", "null", "3", "{", "", b"\xff\xfe", "NaN"])
