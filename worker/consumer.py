@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from worker import logs, spans
-from worker.failures import ErrorCode, JobFailure, LeaseLost, classify
+from worker.backlog import can_come_back
+from worker.contract import Addressee
+from worker.failures import ErrorCode, JobFailure, LeaseLost, Policy, classify
 from worker.queue import Message, SqsError, new_attempt_id
 from worker.quotas import MAX_BATCH
 from worker.settlement import Action, decide
@@ -371,23 +373,42 @@ class Consumer:
         log.warning(
             "job_failed", code=str(failure.code), stage=str(failure.stage), reason=failure.message
         )
-        async with self._place_to_tell(work.lease.message, failure):
+        try:
+            place = await self._place_to_tell(work.lease.message, failure)
+        except JobFailure as turned_away:
+            await self._settlement.back_off(work.lease, turned_away)
+            return str(Action.BACK_OFF), str(failure.code)
+        with place:
             scored()
             decision = await self._settlement.failed(
                 work.lease, failure, result_queue_has_it=work.delivery.result_queue_has_it
             )
         return str(decision.action), str(failure.code)
 
-    def _place_to_tell(
+    async def _place_to_tell(
         self, message: Message, failure: JobFailure
-    ) -> AbstractAsyncContextManager[object]:
-        """A place in the backlog where an event is sent; a back-off waits for no delivery."""
+    ) -> AbstractContextManager[object]:
+        """A place in the backlog where an event is sent; a back-off waits for no delivery.
+
+        Raises
+        ------
+        JobFailure
+            There is none now: its job is to come back.
+        """
         decision = decide(
             failure,
             receive_count=message.receive_count,
             max_receives=message.queue.max_receive_count,
         )
-        return nullcontext() if decision.action is Action.BACK_OFF else self._sinks.backlog
+        if decision.action is Action.BACK_OFF:
+            return nullcontext()
+        # One that loses its analysis process would lose another for the sake of its event.
+        may_wait = failure.policy is not Policy.RETRY_LIMITED and can_come_back(
+            message.receive_count, message.queue.max_receive_count
+        )
+        return await self._sinks.place(
+            Addressee.salvage(message.body).webhook_url, can_come_back=may_wait
+        )
 
     async def _after_a_cut(self, work: Work) -> str:
         """The job was stopped: by the loss of its lease, or by a drain."""

@@ -110,6 +110,7 @@ async def open_core(
             else None,
             concurrency=settings.delivery_concurrency,
             metrics=metrics,
+            max_rps=settings.webhook_max_rps,
             results=results,
             answers_elsewhere=answers_elsewhere,
         )

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from worker import logs, spans
+from worker.backlog import Place, can_come_back
 from worker.contract import (
     Addressee,
     AnalysisJob,
@@ -53,6 +54,8 @@ class Task:
     job: AnalysisJob
     handler: JobHandler
     attempt: int
+    can_come_back: bool
+    """Whether it may go back to the queue for want of a place."""
     traceparent: str | None
 
     @classmethod
@@ -64,6 +67,7 @@ class Task:
             job,
             handler,
             message.receive_count,
+            can_come_back(message.receive_count, message.queue.max_receive_count),
             message.attributes.get(TRACEPARENT_ATTRIBUTE),
         )
 
@@ -145,7 +149,7 @@ class Pipeline:
             return stored.event
         if stored is None:
             # What is stored waits for no webhook: the results queue gets it in any case.
-            await self._sinks.check(job.webhook_url)
+            await self._sinks.check(job.webhook_url, can_come_back=task.can_come_back)
         progress = Progress(
             self._webhook,
             Addressee.of(job),
@@ -157,7 +161,13 @@ class Pipeline:
             if stored is None:
                 progress.report(ACCEPTED, "Job accepted.")
                 event = await self._compute(task, progress, on_started)
-            async with self._sinks.backlog:
+            try:
+                place = await self._place(task)
+            except JobFailure:
+                if stored is None:
+                    await self._keep(task, event)  # so that it need not be scored again
+                raise
+            with place:
                 on_scored()
                 if stored is None:
                     stored = await self._keep(task, event)
@@ -169,6 +179,9 @@ class Pipeline:
                 return stored.event
         finally:
             await progress.close()
+
+    async def _place(self, task: Task) -> Place:
+        return await self._sinks.place(task.job.webhook_url, can_come_back=task.can_come_back)
 
     def _needs_an_answer_address(self, job: AnalysisJob) -> None:
         if job.webhook_url or self._sinks.has_other or self._results is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from worker.backlog import Backlog, Full, Place
 from worker.contract import MAX_EVENT_BYTES, Event, prune
 from worker.failures import NO_EVENT_AFTER, ErrorCode, JobFailure
 from worker.logs import get_logger
@@ -42,6 +42,8 @@ class Sinks:
 
     Parameters
     ----------
+    max_rps
+        The pace of deliveries to one consumer.
     results
         Where what nobody has taken yet is listed: a webhook that is gone is struck off.
     answers_elsewhere
@@ -55,6 +57,7 @@ class Sinks:
         *,
         concurrency: int,
         metrics: Metrics,
+        max_rps: float | None = None,
         results: ResultStore | None = None,
         answers_elsewhere: bool = False,
     ) -> None:
@@ -63,19 +66,63 @@ class Sinks:
         self._metrics = metrics
         self._results = results
         self._answers_elsewhere = answers_elsewhere
-        self.backlog = asyncio.Semaphore(concurrency * BACKLOG_PER_DELIVERY)
-        """Held from when a job is scored until its event is delivered: what bounds the memory
-        of scored jobs. How many are sent at once, and to whom, is the webhook sender's matter."""
+        self._backlog = Backlog(concurrency * BACKLOG_PER_DELIVERY, max_rps=max_rps)
 
     @property
     def has_other(self) -> bool:
         """Whether a job without a webhook has somewhere to answer to."""
         return self._result_queue is not None or self._answers_elsewhere
 
-    async def check(self, webhook_url: str | None) -> None:
-        """Refuse a URL that events may not go to, before any work is done for it."""
-        if webhook_url is not None:
-            await self._webhook.check(webhook_url)
+    async def check(self, webhook_url: str | None, *, can_come_back: bool) -> None:
+        """Refuse a URL that events may not go to, before any work is done for it.
+
+        Raises
+        ------
+        JobFailure
+            Its event may not be sent; or would have no `place`.
+        """
+        if webhook_url is None:
+            return
+        await self._webhook.check(webhook_url)
+        origin = self._webhook.origin(webhook_url)
+        try:
+            self._backlog.check(origin, can_come_back=can_come_back)
+        except Full as full:
+            raise self._turned_away(origin, full) from None
+
+    async def place(self, webhook_url: str | None, *, can_come_back: bool) -> Place:
+        """Take a place in the backlog: held from when a job is scored until its event is delivered.
+
+        How many events are sent at once, and to whom, is the webhook sender's matter.
+
+        Parameters
+        ----------
+        can_come_back
+            Whether the job may be sent back to the queue for want of a place; else it waits.
+
+        Raises
+        ------
+        JobFailure
+            `webhook_unavailable`: the consumer has so many events waiting that those of others
+            would have to wait for them.
+        """
+        try:
+            origin = "" if webhook_url is None else self._webhook.origin(webhook_url)
+        except JobFailure:  # nothing is sent there
+            origin = ""
+        try:
+            return await self._backlog.place(origin, can_come_back=can_come_back and bool(origin))
+        except Full as full:
+            raise self._turned_away(origin, full) from None
+
+    def _turned_away(self, origin: str, full: Full) -> JobFailure:
+        self._metrics.webhook_attempt("open")
+        return JobFailure(
+            ErrorCode.WEBHOOK_UNAVAILABLE,
+            f"The webhook at {origin} takes its events more slowly than they come; this one waits "
+            "in the queue.",
+            retry_after_s=full.retry_after_s,
+        )
 
     async def send(
         self,
@@ -87,7 +134,7 @@ class Sinks:
         to_result_queue: bool = True,
         delivery: Delivery | None = None,
     ) -> None:
-        """Send one event everywhere it has to go; the caller holds a place in the `backlog`.
+        """Send one event everywhere it has to go; a job's own is sent in a `place`.
 
         Parameters
         ----------

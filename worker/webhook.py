@@ -144,6 +144,10 @@ class WebhookSender:
     ) -> None:
         await self._stack.aclose()
 
+    def origin(self, url: str) -> str:
+        """The consumer that a URL leads to, as `host:port`; raises JobFailure (`url_refused`)."""
+        return self._guard.target(url).origin
+
     async def check(self, url: str) -> None:
         """Find out whether anything may be sent to a URL; nothing is sent.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -58,7 +59,8 @@ class Gate:
 class Inbox:
     """The consumer.
 
-    `/hook…` answers 204; `/answer/503` answers 503; `/once/503/…` answers 503 to the first request
+    `/hook…` answers 204; `/after/0.5` answers 204 half a second later; `/answer/503` answers 503;
+    `/once/503/…` answers 503 to the first request
     and 204 to those after; `/gate/NAME` answers 204 once `open_gate(NAME)`
     was called. `answer_next` sets the status codes of the next requests to any path.
     """
@@ -160,6 +162,8 @@ class Inbox:
             with self._lock:
                 is_first = all(delivery.path != path for delivery in self._deliveries)
             return int(value.partition("/")[0]) if is_first else ACCEPTED
+        if kind == "after":
+            time.sleep(float(value))
         if kind == "gate":
             gate = self.gate(value)
             gate.waiting += 1

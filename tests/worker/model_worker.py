@@ -66,7 +66,7 @@ class ModelPipeline:
         await self._points.stop_at("fetch", lambda: None, _unavailable)
         on_started()
         await self._points.stop_at("score", lambda: None, _lost)
-        async with self._consumer.backlog:
+        with await self._consumer.place("https://consumer.test/hook", can_come_back=False):
             on_scored()
             event = build_event(
                 EventType.COMPLETED,

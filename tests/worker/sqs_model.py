@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
+from worker.backlog import Backlog, Place
 from worker.contract import Event
 from worker.failures import ErrorCode, JobFailure
 from worker.queue import Message
@@ -277,7 +278,11 @@ class ModelConsumer:
     has_other: bool = False
     sent: list[tuple[str | None, Event]] = field(default_factory=list)
     sent_to_webhook_alone: int = 0
-    backlog: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+    backlog: Backlog = field(default_factory=lambda: Backlog(8))
+
+    async def place(self, webhook_url: str | None, *, can_come_back: bool) -> Place:
+        """Take a place for an event."""
+        return await self.backlog.place(webhook_url or "", can_come_back=False)
 
     async def send(
         self,

@@ -16,6 +16,8 @@ import worker.webhook
 from tests.worker.waiting import until
 from worker.contract import Addressee, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
+from worker.metrics import Metrics
+from worker.sinks import Sinks
 from worker.webhook import WebhookSender
 
 OpenSender = Callable[..., Awaitable[WebhookSender]]
@@ -199,6 +201,42 @@ async def test_the_pace_of_one_consumer_is_kept_and_is_no_other_s(
     started = time.monotonic()
     assert await outcome(sender, other.url, 1) == "taken"
     assert time.monotonic() - started < 0.3
+
+
+@pytest.mark.parametrize(("delay_s", "max_rps"), [(0.4, None), (0.0, 4.0)], ids=["slow", "paced"])
+async def test_events_do_not_wait_behind_those_of_a_slow_consumer(
+    open_consumer: Any, open_sender: OpenSender, delay_s: float, max_rps: float | None
+) -> None:
+    """Through the sinks, in a place of the backlog, as a job's event goes.
+
+    Sixty events to the slow one: seven seconds and fifteen of them, were each waited for.
+    """
+    slow = await open_consumer(handler=lambda request: answers_after(delay_s, request))
+    quick = await open_consumer()
+    sender = await open_sender(delivery_concurrency=4, webhook_timeout_s=3, webhook_max_rps=max_rps)
+    sinks = Sinks(sender, None, concurrency=4, metrics=Metrics(), max_rps=max_rps)
+
+    async def deliver(url: str, number: int, *, can_come_back: bool) -> str:
+        try:
+            with await sinks.place(url, can_come_back=can_come_back):
+                await sinks.send(url, event(number))
+        except JobFailure as failure:
+            return f"later {failure.code}"
+        return "taken"
+
+    assert await deliver(quick.url, 0, can_come_back=True) == "taken"
+    burst = [
+        asyncio.create_task(deliver(slow.url, number, can_come_back=number % 2 == 0))
+        for number in range(60)
+    ]
+    await until(lambda: len(slow.received) >= 1)
+    for number in range(1, 3):
+        assert await deliver(quick.url, number, can_come_back=True) == "taken"
+    assert len(slow.received) < 20
+    for task in burst[1::2]:
+        task.cancel()  # those that wait; the others have gone back to the queue by now
+    outcomes = await asyncio.gather(*burst, return_exceptions=True)
+    assert outcomes.count(f"later {ErrorCode.WEBHOOK_UNAVAILABLE}") >= 20
 
 
 async def test_a_delivery_that_is_cut_off_gives_its_place_back(

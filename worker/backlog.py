@@ -1,0 +1,273 @@
+"""The backlog: scored jobs on their way to a consumer, and how many of them one consumer may have.
+
+It bounds the memory of scored jobs, over all consumers. Of the places that the others leave, one
+consumer may take a half, and so one that is slow or paced leaves some to those that are not. What
+comes beyond its part
+
+- waits here, and with it, once every permit is held by such jobs, the polling: SQS then does the
+  waiting, and it costs a job no receive. So it is while no other consumer is known;
+- goes back to the queue where there are others, whose jobs would wait as well, to come back when
+  its consumer should have a place for it. No job does so with more than half of its receives: the
+  rest are for real failures. From then on it waits here, and may take three quarters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final
+
+from worker.ratelimit import MAX_WAIT_S
+
+SHARE: Final = 0.5
+"""The part of the places left by the others that a consumer's jobs may take."""
+
+LAST_SHARE: Final = 0.75
+"""The same for jobs that cannot go back to the queue, and for a consumer that is alone."""
+
+RECEIVES_FOR_WAITING: Final = 0.5
+"""The part of its receives that a job may spend on waiting in the queue."""
+
+FORGETTING: Final = 0.1
+"""The share of the last event in the time that a consumer is taken to need for one."""
+
+MAX_AHEAD_S: Final = 3600.0
+"""Nobody is sent away for longer: what is known of a consumer is hardly true for as long."""
+
+MEMORY_S: Final = 600.0
+"""How long a consumer with nothing on its way still counts as there."""
+
+MAX_CONSUMERS: Final = 4096
+"""Consumers remembered; their names come out of messages, so their number has no bound."""
+
+
+class Full(Exception):
+    """The consumer has all the places that it may have, and others are there.
+
+    Parameters
+    ----------
+    retry_after_s
+        When it should have one; None as long as nothing is known of its pace.
+    """
+
+    def __init__(self, retry_after_s: float | None) -> None:
+        super().__init__("the consumer has as many events waiting as it may")
+        self.retry_after_s = retry_after_s
+
+
+def can_come_back(receive_count: int, max_receives: int | None) -> bool:
+    """Whether a job may spend this receive on waiting in the queue."""
+    return max_receives is None or receive_count <= max_receives * RECEIVES_FOR_WAITING
+
+
+@dataclass(eq=False)
+class _Waiter:
+    can_come_back: bool
+    turn: asyncio.Future[None]
+
+
+@dataclass(eq=False)
+class _Consumer:
+    held: int = 0
+    line: deque[_Waiter] = field(default_factory=deque)
+    seen_s: float = 0.0
+    freed_s: float = 0.0
+    """When the last place came free, or the first of these was taken."""
+    interval_s: float | None = None
+    """Between two places that come free, while it has events."""
+    comeback_s: float = 0.0
+    """When the last job that was sent away is to come back."""
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.held and not self.line
+
+
+class Place:
+    """One place, given back at the end of a `with` block."""
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+
+class Backlog:
+    """Gives out places, in turn among consumers and in order of arrival within one.
+
+    Parameters
+    ----------
+    places
+        Over all consumers.
+    max_rps
+        The pace of deliveries to one consumer: it has no more events here than it will be sent
+        before anybody's patience with the pace ends.
+    """
+
+    def __init__(
+        self,
+        places: int,
+        *,
+        max_rps: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._places = places
+        self._most = places if max_rps is None else max(1, int(max_rps * MAX_WAIT_S))
+        self._clock = clock
+        self._taken = 0
+        self._consumers: OrderedDict[str, _Consumer] = OrderedDict()
+        self._queue: deque[_Consumer] = deque()
+        """Those with somebody waiting, in the order in which their turn comes."""
+
+    @property
+    def taken(self) -> int:
+        """Places that are out."""
+        return self._taken
+
+    def check(self, name: str, *, can_come_back: bool) -> None:
+        """Ask before any work is done; raises `Full` where its event would be sent away."""
+        consumer = self._known(name)
+        if can_come_back and self._is_over(consumer):
+            raise Full(self._comeback_s(consumer))
+
+    async def place(self, name: str, *, can_come_back: bool) -> Place:
+        """Take a place, waiting for it if need be.
+
+        Parameters
+        ----------
+        can_come_back
+            Whether the job may be sent back to the queue.
+
+        Raises
+        ------
+        Full
+            The consumer has its part, others are there, and the job can come back.
+        """
+        self.check(name, can_come_back=can_come_back)
+        consumer = self._known(name)
+        if consumer.line or not self._has_place(consumer, can_come_back=can_come_back):
+            await self._wait(consumer, can_come_back=can_come_back)
+        else:
+            self._take(consumer)
+        return Place(lambda: self._leave(consumer))
+
+    def _known(self, name: str) -> _Consumer:
+        now = self._clock()
+        is_new = name not in self._consumers
+        consumer = self._consumers.setdefault(name, _Consumer())
+        consumer.seen_s = now
+        self._consumers.move_to_end(name)
+        self._forget(now)
+        if is_new:
+            self._send_away()
+        return consumer
+
+    def _forget(self, now: float) -> None:
+        """Drop idle consumers from the front, which has not been seen for longest."""
+        while len(self._consumers) > 1:
+            name, oldest = next(iter(self._consumers.items()))
+            is_due = now - oldest.seen_s > MEMORY_S or len(self._consumers) > MAX_CONSUMERS
+            if not is_due or not oldest.is_idle:
+                return
+            del self._consumers[name]
+
+    def _send_away(self) -> None:
+        """Let nobody wait who need not, now that another consumer is there."""
+        for consumer in list(self._queue):
+            for waiter in list(consumer.line):
+                if waiter.can_come_back and not waiter.turn.done() and self._is_over(consumer):
+                    waiter.turn.set_exception(Full(self._comeback_s(consumer)))
+                    self._drop(consumer, waiter)
+
+    def _limit(self, consumer: _Consumer, *, can_come_back: bool) -> int:
+        left_by_others = self._places - (self._taken - consumer.held)
+        is_alone = len(self._consumers) == 1
+        share = SHARE if can_come_back and not is_alone else LAST_SHARE
+        return min(self._most, max(1, math.ceil(left_by_others * share)))
+
+    def _has_place(self, consumer: _Consumer, *, can_come_back: bool) -> bool:
+        limit = self._limit(consumer, can_come_back=can_come_back)
+        return self._taken < self._places and consumer.held < limit
+
+    def _is_over(self, consumer: _Consumer) -> bool:
+        """Whether a further job that can come back would be beyond the consumer's part."""
+        waiting = consumer.held + len(consumer.line)
+        return len(self._consumers) > 1 and waiting >= self._limit(consumer, can_come_back=True)
+
+    def _comeback_s(self, consumer: _Consumer) -> float | None:
+        """How long the next job that is sent away stays away: one after the other, in turn."""
+        if consumer.interval_s is None:
+            return None
+        now = self._clock()
+        turn_s = max(now, consumer.comeback_s) + consumer.interval_s
+        consumer.comeback_s = min(turn_s, now + MAX_AHEAD_S)
+        return consumer.comeback_s - now
+
+    def _take(self, consumer: _Consumer) -> None:
+        if consumer.held == 0:
+            consumer.freed_s = self._clock()
+        consumer.held += 1
+        self._taken += 1
+
+    def _leave(self, consumer: _Consumer) -> None:
+        consumer.held -= 1
+        self._taken -= 1
+        now = self._clock()
+        took_s = now - consumer.freed_s
+        known_s = took_s if consumer.interval_s is None else consumer.interval_s
+        consumer.interval_s = known_s + FORGETTING * (took_s - known_s)
+        consumer.freed_s = now
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Give free places to those who wait: one for each consumer in turn, over and over."""
+        passed_over = 0
+        while self._taken < self._places and passed_over < len(self._queue):
+            consumer = self._queue[0]
+            first = consumer.line[0]
+            if first.turn.done():  # cancelled in this very moment
+                self._drop(consumer, first)
+                continue
+            if not self._has_place(consumer, can_come_back=first.can_come_back):
+                self._queue.rotate(-1)
+                passed_over += 1
+                continue
+            passed_over = 0
+            self._queue.rotate(-1)
+            self._drop(consumer, first)
+            self._take(consumer)
+            first.turn.set_result(None)
+
+    def _drop(self, consumer: _Consumer, waiter: _Waiter) -> None:
+        consumer.line.remove(waiter)
+        if not consumer.line:
+            self._queue.remove(consumer)
+
+    async def _wait(self, consumer: _Consumer, *, can_come_back: bool) -> None:
+        """Wait for a place; on return it is taken."""
+        waiter = _Waiter(can_come_back, asyncio.get_running_loop().create_future())
+        if not consumer.line:
+            self._queue.append(consumer)
+        consumer.line.append(waiter)
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            if waiter in consumer.line:
+                self._drop(consumer, waiter)
+            elif not waiter.turn.cancelled() and waiter.turn.exception() is None:
+                self._leave(consumer)  # a place that was handed over meanwhile goes on
+            raise
