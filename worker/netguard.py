@@ -265,7 +265,7 @@ class NetGuard:
             try:
                 found = await self._resolve(host, port)
             except OSError as error:
-                reason = error.strerror or type(error).__name__
+                reason = error.strerror or str(error) or type(error).__name__
                 raise JobFailure(
                     ErrorCode.WEBHOOK_UNAVAILABLE,
                     f"The webhook's host {host!r} could not be resolved: {reason}.",

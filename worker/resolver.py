@@ -5,11 +5,23 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections import Counter
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 MAX_LOOKUPS: Final = 32
-"""Look-ups under way at once. One name takes one thread however many events wait for it, so a
-dead name server of one consumer leaves the rest to the others."""
+"""Look-ups under way at once. One name takes one thread however many events wait for it."""
+
+MAX_LOOKUPS_OF_A_DOMAIN: Final = 4
+"""Of these, below the last two labels of a name: whose name server is dead, however many names it
+has, leaves the rest to the others."""
+
+OVERDUE_S: Final = 5.0
+"""A look-up that has taken so long waits for a dead name server, and counts no longer: it may take
+half a minute until the system gives it up."""
+
+MAX_THREADS: Final = 4 * MAX_LOOKUPS
+"""Threads in all, those that are overdue too."""
 
 
 class Resolver(Protocol):
@@ -20,6 +32,21 @@ class Resolver(Protocol):
         ...
 
 
+@dataclass(eq=False)
+class _Lookup:
+    host: str
+    port: int
+    answer: asyncio.Future[tuple[str, ...]]
+    callers: int = 0
+    is_started: bool = False
+    overdue: asyncio.TimerHandle | None = None
+    """Set while it counts."""
+
+    @property
+    def domain(self) -> str:
+        return ".".join(self.host.split(".")[-2:])
+
+
 class SystemResolver:
     """The operating system's resolver (`getaddrinfo`), asked on daemon threads.
 
@@ -28,46 +55,94 @@ class SystemResolver:
     """
 
     def __init__(self) -> None:
-        self._under_way: dict[tuple[str, int], asyncio.Future[tuple[str, ...]]] = {}
+        self._lookups: dict[tuple[str, int], _Lookup] = {}
+        """In order of arrival; those for which there is no thread yet, too."""
+        self._counted: Counter[str] = Counter()
+        """Look-ups that count, by domain."""
+        self._threads = 0
 
     async def __call__(self, host: str, port: int) -> tuple[str, ...]:
-        """Look a name up, or join the look-up of the same name that is under way."""
-        key = (host, port)
-        future = self._under_way.get(key)
-        if future is None:
-            if len(self._under_way) >= MAX_LOOKUPS:
-                raise OSError(f"{MAX_LOOKUPS} name look-ups are under way and none ends")
-            future = self._start(key)
-        # Shielded: a caller whose time is up must not end the look-up of the others.
-        return await asyncio.shield(future)
+        """Look a name up, or join the look-up of the same name; waits for a thread if need be."""
+        lookup = self._lookups.get((host, port))
+        if lookup is None:
+            lookup = _Lookup(host, port, asyncio.get_running_loop().create_future())
+            self._lookups[host, port] = lookup
+            self._start_what_may()
+        lookup.callers += 1
+        try:
+            # Shielded: a caller whose time is up must not end the look-up of the others.
+            return await asyncio.shield(lookup.answer)
+        finally:
+            lookup.callers -= 1
+            if not lookup.callers and not lookup.is_started:
+                self._forget(lookup)  # nobody waits for it any more
 
-    def _start(self, key: tuple[str, int]) -> asyncio.Future[tuple[str, ...]]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[tuple[str, ...]] = loop.create_future()
-        self._under_way[key] = future
-
-        def settle(outcome: tuple[str, ...] | OSError) -> None:
-            del self._under_way[key]
-            if future.done():
+    def _start_what_may(self) -> None:
+        """Start the look-ups that there is a thread for, in order of arrival."""
+        for lookup in list(self._lookups.values()):
+            if self._threads >= MAX_THREADS or self._counted.total() >= MAX_LOOKUPS:
                 return
-            if isinstance(outcome, OSError):
-                future.set_exception(outcome)
-                future.exception()  # seen, also when every caller has given up
-            else:
-                future.set_result(outcome)
+            if not lookup.is_started and self._counted[lookup.domain] < MAX_LOOKUPS_OF_A_DOMAIN:
+                self._start(lookup)
+
+    def _start(self, lookup: _Lookup) -> None:
+        loop = asyncio.get_running_loop()
 
         def look_up() -> None:
             try:
-                outcome: tuple[str, ...] | OSError = _addresses(*key)
+                outcome: tuple[str, ...] | OSError = _addresses(lookup.host, lookup.port)
             except OSError as error:
                 outcome = error
             except UnicodeError:
                 outcome = OSError("the name cannot be encoded")
             if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, outcome)
+                loop.call_soon_threadsafe(self._ended, lookup, outcome)
 
-        threading.Thread(target=look_up, name=f"resolve-{key[0][:40]}", daemon=True).start()
-        return future
+        lookup.is_started = True
+        thread = threading.Thread(target=look_up, name=f"resolve-{lookup.host[:40]}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._settle(
+                lookup, OSError("no thread can be started for it; raise the limit of threads")
+            )
+            return
+        self._threads += 1
+        self._counted[lookup.domain] += 1
+        lookup.overdue = loop.call_later(OVERDUE_S, self._is_overdue, lookup)
+
+    def _is_overdue(self, lookup: _Lookup) -> None:
+        self._count_off(lookup)
+        self._start_what_may()
+
+    def _count_off(self, lookup: _Lookup) -> None:
+        if lookup.overdue is None:
+            return
+        lookup.overdue.cancel()
+        lookup.overdue = None
+        self._counted[lookup.domain] -= 1
+        if not self._counted[lookup.domain]:
+            del self._counted[lookup.domain]  # names come out of messages, without end
+
+    def _ended(self, lookup: _Lookup, outcome: tuple[str, ...] | OSError) -> None:
+        self._threads -= 1
+        self._count_off(lookup)
+        self._settle(lookup, outcome)
+        self._start_what_may()
+
+    def _settle(self, lookup: _Lookup, outcome: tuple[str, ...] | OSError) -> None:
+        self._forget(lookup)
+        if lookup.answer.done():
+            return
+        if isinstance(outcome, OSError):
+            lookup.answer.set_exception(outcome)
+            lookup.answer.exception()  # seen, also when every caller has given up
+        else:
+            lookup.answer.set_result(outcome)
+
+    def _forget(self, lookup: _Lookup) -> None:
+        if self._lookups.get((lookup.host, lookup.port)) is lookup:
+            del self._lookups[lookup.host, lookup.port]
 
 
 def _addresses(host: str, port: int) -> tuple[str, ...]:

@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 import pytest
 
-from worker.resolver import SystemResolver
+from tests.worker.waiting import until
+from worker.resolver import (
+    MAX_LOOKUPS,
+    MAX_LOOKUPS_OF_A_DOMAIN,
+    MAX_THREADS,
+    SystemResolver,
+)
 
 PUBLIC = "93.184.215.14"
 
@@ -40,22 +46,73 @@ async def test_a_caller_who_gives_up_ends_no_look_up_of_the_others(
     assert await patient == (PUBLIC,)
 
 
-async def test_dead_name_servers_leave_threads_for_the_other_names(
+async def test_a_domain_whose_name_server_is_dead_leaves_threads_to_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     release = await _slow_getaddrinfo(monkeypatch)
     resolver = SystemResolver()
     stuck = [
-        asyncio.create_task(resolver(f"slow.{number}.example.com", 443)) for number in range(31)
+        asyncio.create_task(resolver(f"slow.{number}.example.com", 443)) for number in range(200)
     ]
     await asyncio.sleep(0)
     assert await asyncio.wait_for(resolver("127.0.0.1", 443), 5) == ("127.0.0.1",)
-    stuck.append(asyncio.create_task(resolver("slow.31.example.com", 443)))
-    await asyncio.sleep(0)
-    with pytest.raises(OSError, match="under way"):
-        await resolver("one.too.many.example.com", 443)
+    assert release.calls == MAX_LOOKUPS_OF_A_DOMAIN  # type: ignore[attr-defined]
     release()
+    await asyncio.wait_for(asyncio.gather(*stuck), 20)
+
+
+async def test_a_look_up_waits_for_a_thread_as_long_as_its_caller_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release = await _slow_getaddrinfo(monkeypatch)
+    resolver = SystemResolver()
+    stuck = [
+        asyncio.create_task(resolver(f"slow.{number}.test", 443)) for number in range(MAX_LOOKUPS)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(resolver("127.0.0.1", 443), 0.05)
+    patient = asyncio.create_task(resolver("127.0.0.1", 443))
+    await asyncio.sleep(0)
+    assert not patient.done()
+    release()
+    assert await asyncio.wait_for(patient, 5) == ("127.0.0.1",)
     await asyncio.gather(*stuck)
+    assert resolver._lookups == {}
+
+
+async def test_look_ups_that_are_overdue_keep_nobody_from_a_thread_and_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.resolver.OVERDUE_S", 0.01)
+    release = await _slow_getaddrinfo(monkeypatch)
+    resolver = SystemResolver()
+    stuck = [
+        asyncio.create_task(resolver(f"slow.{number}.test", 443)) for number in range(MAX_LOOKUPS)
+    ]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(resolver("127.0.0.1", 443), 5) == ("127.0.0.1",)
+    stuck += [asyncio.create_task(resolver(f"slow.{n}.more", 443)) for n in range(2 * MAX_THREADS)]
+    await until(lambda: _threads() >= MAX_THREADS)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(resolver("127.0.0.1", 443), 0.1)
+    assert _threads() == MAX_THREADS
+    release()
+    await asyncio.wait_for(asyncio.gather(*stuck), 20)
+
+
+async def test_a_thread_that_cannot_be_started_leaves_the_name_to_be_looked_up_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver = SystemResolver()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OSError, match="no thread"):
+            await resolver("127.0.0.1", 443)
+    assert await asyncio.wait_for(resolver("127.0.0.1", 443), 5) == ("127.0.0.1",)
 
 
 async def test_a_failed_look_up_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +121,10 @@ async def test_a_failed_look_up_is_an_os_error(monkeypatch: pytest.MonkeyPatch) 
         await resolver("does-not-exist.invalid", 443)
     with pytest.raises(OSError):  # noqa: PT011
         await resolver("a" * 300, 443)
+
+
+def _threads() -> int:
+    return sum(thread.name.startswith("resolve-") for thread in threading.enumerate())
 
 
 async def _slow_getaddrinfo(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
