@@ -17,7 +17,7 @@ from worker.contract import DEFAULT_JOB_TYPE, AnalysisJob, explain
 from worker.failures import JobFailure
 from worker.locations import LocationError, S3Location
 from worker.netguard import NetGuard
-from worker.quotas import MAX_BATCH, MAX_MESSAGE_BYTES
+from worker.quotas import MAX_BATCH, MAX_MESSAGE_BYTES, NOT_IN_A_BODY
 from worker.tracing import TRACEPARENT
 
 MAX_GROUP_CHARS: Final = 128
@@ -32,10 +32,6 @@ _LOCATIONS: Final = (
 )
 _ANY_BUCKET: Final = "the-workers-own-default"
 """Stands for WORKER_DEFAULT_BUCKET, which a producer need not know, while a bare key is checked."""
-
-# SQS refuses these two code points anywhere in a body ("message bodies can include only …"), and
-# JSON has another spelling for them. Control characters are always escaped in JSON.
-_NOT_IN_SQS: Final = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
 
 
 class JobRefused(ValueError):
@@ -141,7 +137,7 @@ def compose(
     try:
         checked = AnalysisJob.model_validate(fields)
         _check_places(checked)
-        body = orjson.dumps(fields).decode().translate(_NOT_IN_SQS)
+        body = orjson.dumps(fields).decode().translate(NOT_IN_A_BODY)
     except ValidationError as error:
         raise JobRefused(explain(error), shown_id) from None
     except (LocationError, TypeError) as error:

@@ -16,7 +16,7 @@ from botocore.parsers import ResponseParserError
 from worker import spans
 from worker.batching import Batcher, EntryError
 from worker.logs import get_logger
-from worker.quotas import MAX_BATCH, MAX_VISIBILITY_S
+from worker.quotas import MAX_BATCH, MAX_VISIBILITY_S, NOT_IN_A_BODY
 from worker.redrive_policy import read_redrive_policy
 from worker.signed_calls import SignedCalls, plain_ask
 from worker.spans import TRACEPARENT_ATTRIBUTE
@@ -286,7 +286,10 @@ class ResultQueue:
         self._metrics = metrics
 
     async def send(self, body: str, *, event_id: str, event_type: str, job_id: str) -> None:
-        """Send one event; `webhook-id`, `event_type` and the trace are message attributes."""
+        """Send one event; `webhook-id`, `event_type` and the trace are message attributes.
+
+        What SQS takes in no body is escaped: the same JSON in another spelling.
+        """
         options: dict[str, Any] = {}
         if self.is_fifo:
             options = {"MessageGroupId": job_id, "MessageDeduplicationId": event_id}
@@ -298,7 +301,7 @@ class ResultQueue:
             try:
                 reply = await self._sqs.send_message(
                     QueueUrl=self.url,
-                    MessageBody=body,
+                    MessageBody=body.translate(NOT_IN_A_BODY),
                     MessageAttributes={
                         name: {"DataType": "String", "StringValue": value}
                         for name, value in attributes.items()

@@ -16,6 +16,10 @@ MAX_MESSAGE_BYTES: Final = 1024 * 1024
 MAX_ATTRIBUTES: Final = 10
 """Message attributes of one message."""
 
+NOT_IN_A_BODY: Final = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
+"""For `str.translate`: SQS refuses these two anywhere in a body (API Reference, "SendMessage"), and
+JSON has another spelling for them. Control characters are always escaped in JSON."""
+
 MAX_VISIBILITY_S: Final = 12 * 3600
 """The longest visibility timeout, counted from the receive."""
 

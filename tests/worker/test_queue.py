@@ -13,6 +13,7 @@ import pytest_asyncio
 from worker import batching
 from worker.aws import open_clients
 from worker.batching import EntryError
+from worker.contract import Addressee, EventType, build_event
 from worker.metrics import PREFIX, Metrics
 from worker.queue import Message, Queue, QueueError, ResultQueue
 from worker.redrive_policy import RedrivePolicy
@@ -186,3 +187,23 @@ async def test_a_result_goes_out_under_its_events_id(sqs: Any, metrics: Metrics)
     (message,) = reply["Messages"]
     assert message["MessageAttributes"]["webhook-id"]["StringValue"] == "evt_1"
     assert message["Attributes"]["MessageGroupId"] == "j"
+
+
+async def test_a_result_whose_metadata_hold_what_sqs_refuses_arrives_all_the_same(
+    sqs: Any, metrics: Metrics
+) -> None:
+    url = (await sqs.create_queue(QueueName="results"))["QueueUrl"]
+    event = build_event(
+        EventType.COMPLETED,
+        Addressee("take-1", metadata={"a\ufffe": "\uffff\\uffff 한🎤"}),
+        attempt=1,
+        progress=100,
+        message="Scored.",
+        result=b"{}",
+    )
+    await ResultQueue(sqs, url, metrics).send(
+        event.body.decode(), event_id=event.event_id, event_type=event.type, job_id="take-1"
+    )
+    (message,) = (await sqs.receive_message(QueueUrl=url))["Messages"]
+    assert not {"\ufffe", "\uffff"} & set(message["Body"])
+    assert json.loads(message["Body"]) == json.loads(event.body)
