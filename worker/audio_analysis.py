@@ -185,9 +185,14 @@ def _located(text: str, settings: Settings) -> S3Location:
 def _by_video_id(job: AnalysisJob, settings: Settings, name: str) -> S3Location | None:
     if job.video_id is None or settings.reference_prefix is None:
         return None
-    prefix = settings.reference_prefix.rstrip("/")
-    # The operator's own place: ALLOWED_BUCKETS bounds what a job may name.
-    return _parsed(f"{prefix}/{job.video_id}/{name}", settings)
+    # The operator's own place: ALLOWED_BUCKETS bounds what a job may name. The id is a part of the
+    # key as it stands, and nothing in it is read as a signature or an escape.
+    example = _parsed(f"{settings.reference_prefix.rstrip('/')}/{name}", settings)
+    folder = example.key.removesuffix(name)
+    try:
+        return example.beside(f"{folder}{job.video_id}/{name}")
+    except LocationError as error:
+        raise JobFailure(ErrorCode.INVALID_MESSAGE, f"{error}.") from None
 
 
 def _reference(name: str, location: S3Location, *, is_optional: bool = False) -> JobInput:

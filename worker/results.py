@@ -19,7 +19,7 @@ import orjson
 
 from worker.contract import AnalysisJob, Event, EventType, event_id_of
 from worker.failures import ErrorCode, JobFailure
-from worker.locations import S3Location
+from worker.locations import S3Location, unsigned
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -44,10 +44,10 @@ def fingerprint(job: AnalysisJob, job_type: str) -> str:
     """What makes two jobs of one job_id the same: their type and the inputs that they name."""
     named = {
         "job_type": job_type,
-        "audio": job.s3_audio_url.partition("?")[0],
-        "textgrid": (job.s3_textgrid_url or "").partition("?")[0],
-        "pitch": (job.s3_pitch_url or "").partition("?")[0],
-        "reference_audio": (job.s3_reference_audio_url or "").partition("?")[0],
+        "audio": unsigned(job.s3_audio_url),
+        "textgrid": unsigned(job.s3_textgrid_url or ""),
+        "pitch": unsigned(job.s3_pitch_url or ""),
+        "reference_audio": unsigned(job.s3_reference_audio_url or ""),
         "text": job.text or "",
         "video_id": "" if job.video_id is None else str(job.video_id),
     }

@@ -79,6 +79,20 @@ def test_a_video_id_finds_its_reference_under_the_prefix() -> None:
     }
 
 
+@pytest.mark.parametrize("prefix", ["s3://takes/a", "https://takes.s3.amazonaws.com/a", "a/"])
+def test_a_video_id_names_no_other_object_than_those_of_its_folder(prefix: str) -> None:
+    video_id = "D7?X-Amz-Signature=x%2F&Signature=y"
+    found = named(job={"video_id": video_id}, reference_prefix=prefix)
+    assert found["TextGrid"] == f"s3://takes/a/{video_id}/textgrid.TextGrid"
+    assert found["pitch"] == f"s3://takes/a/{video_id}/pitch.json"
+
+
+def test_a_video_id_that_is_no_part_of_a_key_is_refused() -> None:
+    with pytest.raises(JobFailure, match="control character") as raised:
+        named(job={"video_id": "D7\n"}, reference_prefix="s3://refs")
+    assert raised.value.code is ErrorCode.INVALID_MESSAGE
+
+
 def test_a_text_needs_nothing_but_the_recording() -> None:
     assert named(job={"text": "mark is going"}) == {"recording": "s3://takes/a.wav"}
 

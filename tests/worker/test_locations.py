@@ -33,6 +33,9 @@ KOREAN = "수업 3/민준의 녹음 (1).webm"
         ("https://s3.amazonaws.com/references/a/b", None, "a/b"),
         ("https://s3.ap-northeast-2.amazonaws.com/references/a/b", None, "a/b"),
         ("https://s3-ap-northeast-2.amazonaws.com/references/a/b", None, "a/b"),
+        ("https://s3-uploads.s3.us-east-1.amazonaws.com/a/b", "s3-uploads", "a/b"),
+        ("https://s3.uploads.s3.us-east-1.amazonaws.com/a/b", "s3.uploads", "a/b"),
+        ("https://s3.dualstack.us-east-1.amazonaws.com/references/a/b", None, "a/b"),
         ("HTTPS://References.S3.amazonaws.com/A/b", None, "A/b"),
         ("http://references.s3.amazonaws.com/a/b", None, "a/b"),
         ("https://references.s3.amazonaws.com:443/a/b", None, "a/b"),
@@ -44,7 +47,11 @@ KOREAN = "수업 3/민준의 녹음 (1).webm"
         ("https://references.s3.amazonaws.com/a/../b", None, "a/../b"),
         ("s3://references/a/b?X-Amz-Algorithm=x&X-Amz-Signature=secret", None, "a/b"),
         ("s3://references/a/b?AWSAccessKeyId=x&Signature=secret", None, "a/b"),
+        ("s3://references/a b?Expires=1&Signature=secret&Key-Pair-Id=K", None, "a b"),
+        ("s3://references/a/b?Policy=secret&Signature=secret", None, "a/b"),
+        ("s3://references/a?b=Signature", None, "a?b=Signature"),
         ("a/b?X-Amz-Signature=secret", "default-bucket", "a/b"),
+        ("uploads/what://a", "default-bucket", "uploads/what://a"),
         ("s3://references/who?/me?.wav", None, "who?/me?.wav"),
     ],
 )
@@ -108,11 +115,30 @@ def test_a_bare_key_needs_a_bucket_to_lie_in() -> None:
         S3Location.parse(KEY)
 
 
-def test_a_refusal_shows_no_signature() -> None:
-    url = "https://example.com/a?X-Amz-Signature=hunter2"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.com/a?X-Amz-Signature=hunter2",
+        "https://example.com/a#access_token=hunter2",
+        "https://hunter2:hunter2@example.com/a",
+        "https://anna:hunt/hunter2@example.com/a",
+        "https://anna:hunter2℀@example.com/a",
+        "https://[anna:hunter2@example.com/a",
+        "ftp://anna:hunter2@example.com/a",
+        "uploads.s3.amazonaws.com/a.wav?X-Amz-Signature=hunter2&next=https://y",
+        "uploads.s3.amazonaws.com/a.wav?token=hunter2&next=x://y",
+        "s3://UPPER/a?token=hunter2",
+    ],
+)
+def test_a_refusal_shows_no_signature_and_no_password(text: str) -> None:
     with pytest.raises(LocationError) as raised:
-        S3Location.parse(url)
+        S3Location.parse(text)
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_scheme_is_shown_in_part() -> None:
+    with pytest.raises(LocationError, match="the scheme 'xxxxxxxxxxxxxxxxxxxx' is unknown"):
+        S3Location.parse("x" * 100 + "://a")
 
 
 def test_a_key_of_1024_bytes_is_the_longest() -> None:

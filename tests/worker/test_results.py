@@ -106,6 +106,26 @@ async def test_other_inputs_under_one_id_are_a_conflict(store: ResultStore) -> N
         assert raised.value.code is ErrorCode.JOB_ID_CONFLICT
 
 
+def test_what_tells_two_keys_apart_tells_two_jobs_apart() -> None:
+    for one, other in (
+        ("s3://b/take?1.wav", "s3://b/take?2.wav"),
+        ("takes/who?.wav", "takes/who?/me.wav"),
+        ("s3://b/a#1", "s3://b/a#2"),
+    ):
+        for field in ("s3_audio_url", "s3_textgrid_url", "s3_pitch_url", "s3_reference_audio_url"):
+            first, second = (fingerprint(job(**{field: url}), "t") for url in (one, other))
+            assert first != second
+
+
+def test_another_signature_of_the_same_object_makes_no_other_job() -> None:
+    for one, other in (
+        ("https://b.s3.amazonaws.com/a?X-Amz-Signature=1", "https://b.s3.amazonaws.com/a?x=2#3"),
+        ("s3://b/a?X-Amz-Signature=1", "s3://b/a"),
+        ("takes/a?Expires=1&Signature=1", "takes/a?Expires=2&Signature=2"),
+    ):
+        assert fingerprint(job(s3_audio_url=one), "t") == fingerprint(job(s3_audio_url=other), "t")
+
+
 async def test_nothing_is_found_where_nothing_is(store: ResultStore) -> None:
     assert await store.find("job", expected="f") is None
     assert await store.cached("k") is None
