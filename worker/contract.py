@@ -39,6 +39,7 @@ MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_TEXT_CHARS: Final = 2000
 MAX_URL_CHARS: Final = 4096
 MAX_VIDEO_ID_CHARS: Final = 256
+MAX_PROBLEMS: Final = 5
 DEFAULT_JOB_TYPE: Final = "audio_analysis"
 
 OLDER_NAMES: Final = {"webhook_url": "callback_url", "video_id": "token_id"}
@@ -205,12 +206,12 @@ def _json_object(body: str | bytes) -> dict[str, Any]:
 
 
 def explain(error: ValidationError) -> str:
-    """Field by field what is wrong; values are not shown, for they may be personal."""
-    problems = [
-        f"{'.'.join(str(part) for part in item['loc']) or 'message'}: {item['msg']}"
-        for item in error.errors(include_url=False, include_context=False, include_input=False)[:5]
-    ]
-    return ("The message is not valid: " + "; ".join(problems))[:1000]
+    """Field by field what is wrong; no value and no key inside one is shown: they are personal."""
+    problems = dict.fromkeys(
+        f"{item['loc'][0] if item['loc'] else 'message'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+    return ("The message is not valid: " + "; ".join(list(problems)[:MAX_PROBLEMS]))[:1000]
 
 
 @dataclass(frozen=True)

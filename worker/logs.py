@@ -18,6 +18,8 @@ import orjson
 import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars
 
+from worker.locations import SIGNATURE_FIELDS
+
 if TYPE_CHECKING:
     from worker.settings import Settings
 
@@ -31,7 +33,17 @@ OUR_LOGGERS: Final = ("worker", "analysis")
 _URL_TAIL: Final = re.compile(
     r"(?P<url>\b[a-z][a-z0-9+.-]*://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", re.IGNORECASE
 )
-_USERINFO: Final = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@", re.IGNORECASE)
+# A password may hold a slash or an @, where a client did not care.
+_USERINFO: Final = re.compile(
+    r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#\"'<>]*@|[^\s/@?#\"'<>]*:[^\s@?#\"'<>]*@)",
+    re.IGNORECASE,
+)
+# A query may follow a blank, which keys may hold, or stand in a URL without a scheme.
+_KEY_FIELD: Final = re.compile(
+    rf"(?:[?&#]|%3F|%26|%23)(?:{SIGNATURE_FIELDS}|Expires|sig|(?:[a-z]+_)?token|api_?key|password|secret)"
+    r"(?:=|%3D)[^\s\"'<>]*",
+    re.IGNORECASE,
+)
 _SECRET: Final = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 
 _SHRINK_STEPS: Final = ((2000, 40), (500, 20), (120, 6), (40, 2))
@@ -171,8 +183,12 @@ def _slim(error: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def drop_queries(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Cut query, fragment and user name from every URL, and webhook secrets from everything."""
-    return {key: _without_secrets(value) for key, value in event.items()}
+    """Cut query, fragment and user name from every URL, and keys and secrets from everything."""
+    # What begins with an underscore is structlog's own, and not written.
+    return {
+        key: value if key.startswith("_") else _without_secrets(value)
+        for key, value in event.items()
+    }
 
 
 def _without_secrets(value: Any) -> Any:
@@ -180,12 +196,22 @@ def _without_secrets(value: Any) -> Any:
         if "://" in value:
             value = _URL_TAIL.sub(r"\g<url>", value)
             value = _USERINFO.sub(r"\g<scheme>", value)
+        if "=" in value or "%3D" in value or "%3d" in value:
+            value = _KEY_FIELD.sub("", value)
         return _SECRET.sub("whsec_…", value) if "whsec_" in value else value
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, Mapping):
-        return {key: _without_secrets(item) for key, item in value.items()}
+        return {
+            _without_secrets(key) if isinstance(key, str) else key: _without_secrets(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return [_without_secrets(item) for item in value]
-    return value
+    # Bytes, sets, exceptions, URLs: written as they ever are, unless there is something to cut.
+    shown = _plain(value)
+    cut = _without_secrets(shown)
+    return value if cut == shown else cut
 
 
 def cut_line(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -175,6 +175,21 @@ def test_a_wrong_field_is_named_and_its_value_is_not_shown(
     assert len(failure.message) <= 1000
 
 
+def test_neither_keys_nor_values_of_the_metadata_are_shown() -> None:
+    for value in ([1], {"x": 1}, 2**80):
+        message = refusal(json.dumps(JOB | {"metadata": {"anna@example.com": value}})).message
+        assert message.startswith("The message is not valid: metadata: ")
+        assert "anna" not in message
+
+
+def test_a_refusal_says_everything_once() -> None:
+    message = refusal(
+        json.dumps(JOB | {"metadata": {key: [] for key in "abcdef"}, "text": 1})
+    ).message
+    assert message.count("metadata: Input should be a valid string") == 1
+    assert "text: " in message
+
+
 def test_metadata_may_be_4096_bytes_and_no_more() -> None:
     padding = MAX_METADATA_BYTES - len(orjson.dumps({"k": ""}))
     assert parse(metadata={"k": "x" * padding}).metadata["k"] == "x" * padding

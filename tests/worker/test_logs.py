@@ -5,10 +5,13 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+import yarl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,6 +89,17 @@ def test_fields_bound_in_one_task_are_not_in_another(stream: io.StringIO) -> Non
         ("s3://bucket/Heath Ledger/a.wav", "s3://bucket/Heath Ledger/a.wav"),
         ("key whsec_C2FtcGxlLXNhbXBsZQ==", "key whsec_…"),
         ("Is this a question?", "Is this a question?"),
+        ("https://user:p/w@h/x and https://user:p@ss@h/x", "https://h/x and https://h/x"),
+        (
+            "s3://b/Heath Ledger/D7.wav?Expires=1&Signature=abc (x)",
+            "s3://b/Heath Ledger/D7.wav (x)",
+        ),
+        ("s3://b/Heath Ledger/D7?X-Amz-Signature=abc", "s3://b/Heath Ledger/D7"),
+        ("b.s3.amazonaws.com/a.wav?X-Amz-Signature=abc&to=x://y", "b.s3.amazonaws.com/a.wav"),
+        ("/hooks/x?a=1&access_token=abc", "/hooks/x?a=1"),
+        ("https%3A%2F%2Fh%2Fx%3FX-Amz-Signature%3Dabc", "https%3A%2F%2Fh%2Fx"),
+        ("https://h/x?a='1&X-Amz-Signature=abc", "https://h/x'1"),
+        ("what?design=1&monkey=2", "what?design=1&monkey=2"),
     ],
 )
 def test_what_could_be_used_is_not_in_the_log(stream: io.StringIO, text: str, shown: str) -> None:
@@ -93,6 +107,35 @@ def test_what_could_be_used_is_not_in_the_log(stream: io.StringIO, text: str, sh
     line = only_line(stream)
     assert line["url"] == shown
     assert line["nested"] == {"list": [shown]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        yarl.URL("https://anna:hunter2@h/x?sig=hunter2"),
+        b"https://h/x?sig=hunter2",
+        {"https://h/x?sig=hunter2"},
+        {"https://h/x?sig=hunter2": 1},
+        ValueError("whsec_hunter2"),
+        [(ValueError("https://h/x?token=hunter2"),)],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_value_is_what_could_be_used_of_it_is_not_in_the_log(
+    stream: io.StringIO, value: object
+) -> None:
+    logs.get_logger().info("seen", value=value)
+    logging.getLogger("aiohttp").warning("seen %s", value)
+    assert len(lines(stream)) == 2
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_a_value_without_a_secret_is_written_as_ever(stream: io.StringIO) -> None:
+    when = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+    logs.get_logger().info("seen", when=when, path=Path("/a"), some={1}, raw=b"ok")
+    line = only_line(stream)
+    assert line["when"] == "2026-03-01T09:30:00+00:00"
+    assert (line["path"], line["some"], line["raw"]) == ("/a", "{1}", "b'ok'")
 
 
 def test_an_exception_is_data_without_local_variables(stream: io.StringIO) -> None:
