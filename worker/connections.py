@@ -16,16 +16,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
-from worker.netguard import NetGuard
+from worker.netguard import Address, NetGuard
 
 if TYPE_CHECKING:
     import ssl
@@ -67,11 +68,22 @@ class CheckedResolver(AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST,
             )
-            for address in (await self._guard.addresses(host, port))[:MAX_ADDRESSES]
+            for address in _in_turn(await self._guard.addresses(host, port))[:MAX_ADDRESSES]
         ]
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _in_turn(addresses: Sequence[Address]) -> list[Address]:
+    """The families of a host by turns, each in the system's order, the first one's first.
+
+    Else the dead addresses of one family would use up all that are tried (RFC 8305, section 4).
+    """
+    first = [address for address in addresses if address.version == addresses[0].version]
+    other = [address for address in addresses if address.version != addresses[0].version]
+    turns = zip_longest(first, other)
+    return [address for turn in turns for address in turn if address is not None]
 
 
 class Dialling:

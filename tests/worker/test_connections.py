@@ -10,8 +10,10 @@ import pytest
 from aiohttp import web
 
 from tests.worker.waiting import until
+from worker.connections import CheckedResolver
 from worker.contract import Addressee, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
+from worker.netguard import NetGuard
 from worker.webhook import WebhookSender
 
 EVENT = build_event(
@@ -106,6 +108,40 @@ async def test_a_dead_first_address_costs_no_delivery(
     sender = await open_sender(resolver=two)
     await sender.deliver(f"http://consumer.example.com:{consumer.port}/hook", EVENT)
     assert len(consumer.received) == 1
+
+
+async def test_dead_addresses_of_one_family_keep_nobody_from_the_other(
+    open_consumer: Any, open_sender: OpenSender
+) -> None:
+    consumer = await open_consumer()
+
+    async def mixed(host: str, port: int) -> tuple[str, ...]:
+        return ("fd00::1", "fd00::2", "fd00::3", "fd00::4", "127.0.0.1", "127.0.0.9")
+
+    sender = await open_sender(resolver=mixed)
+    await sender.deliver(f"http://consumer.example.com:{consumer.port}/hook", EVENT)
+    assert len(consumer.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "dialled"),
+    [
+        (("fd00::1", "fd00::2", "fd00::3", "10.0.0.1"), ["fd00::1", "10.0.0.1", "fd00::2"]),
+        (("10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1"), ["10.0.0.1", "fd00::1", "10.0.0.2"]),
+        (("fd00::1", "10.0.0.1", "fd00::2", "10.0.0.2"), ["fd00::1", "10.0.0.1", "fd00::2"]),
+        (("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
+        (("10.0.0.1",), ["10.0.0.1"]),
+    ],
+)
+async def test_the_families_of_a_host_take_turns_and_the_system_s_first_comes_first(
+    given: tuple[str, ...], dialled: list[str]
+) -> None:
+    async def resolve(host: str, port: int) -> tuple[str, ...]:
+        return given
+
+    resolver = CheckedResolver(NetGuard(allow_private=True, resolver=resolve))
+    found = await resolver.resolve("consumer.example.com", 443)
+    assert [place["host"] for place in found] == dialled
 
 
 @pytest.mark.usefixtures("quick")
