@@ -153,6 +153,48 @@ async def test_the_consumer_of_the_page_takes_what_is_ours_once_and_nothing_else
         assert await consumer.rest() == ""
 
 
+@pytest.mark.parametrize("name", RUNTIMES)
+async def test_no_stranger_ends_the_consumer_of_the_page_or_fills_its_memory(
+    name: str, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    if not RUNTIMES[name].is_there:
+        pytest.skip(f"{RUNTIMES[name].command[0]} is not installed")
+    async with running(name, tmp_path, unused_tcp_port) as consumer:
+        await _hangs_up(unused_tcp_port)
+        taken = await _send_without_end(unused_tcp_port, most=64 * 2**20)
+        assert taken < 32 * 2**20, "a body without a signature was read to its end"
+        async with sender(KEY) as ours:
+            await ours.deliver(consumer.url, event("take-1"))
+        assert await consumer.printed(1) == ["analysis.completed take-1"]
+        assert consumer.process.returncode is None
+
+
+async def _hangs_up(port: int) -> None:
+    """Say what is to come, send a part of it, and go."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def _send_without_end(port: int, *, most: int) -> int:
+    """Send a body until the other side closes or answers; how much it took."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    part = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    answer = asyncio.create_task(reader.read(1))
+    sent = 0
+    with suppress(ConnectionError, TimeoutError):
+        while sent < most and not answer.done():
+            writer.write(part)
+            await asyncio.wait_for(writer.drain(), 2)  # it may stop reading as well
+            sent += len(part)
+    writer.transport.abort()
+    await asyncio.gather(answer, return_exceptions=True)
+    return sent
+
+
 def _forgeries() -> dict[str, tuple[dict[str, str], bytes]]:
     body = event("take-4").body
     now = datetime.now(UTC)
