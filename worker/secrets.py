@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from worker.logs import get_logger
 from worker.settings import SettingsError
@@ -39,7 +39,8 @@ SETTING: Final = "WORKER_WEBHOOK_SECRET"
 _log = get_logger("worker.secrets")
 
 
-_READ_ERRORS: Final = (KeyFormatError, ClientError, BotoCoreError, OSError, TimeoutError)
+class GarbledAnswer(KeyFormatError):
+    """AWS, or something in its place, answered without the field that holds the secret."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class SecretReference:
             json_key = parts[7] if len(parts) > 7 and parts[7] else None
             return cls("secretsmanager", parts[3], ":".join(parts[:7]), json_key)
         if service == "ssm" and parts[5].startswith("parameter/"):
-            return cls("ssm", parts[3], parts[5].removeprefix("parameter"))
+            # By its ARN, which says whether the name begins with a slash only to the service.
+            return cls("ssm", parts[3], text)
         raise SettingsError(
             f"{SETTING}: the ARN names neither a secret (arn:…:secretsmanager:…:secret:…) nor a "
             "parameter (arn:…:ssm:…:parameter/…)"
@@ -128,7 +130,7 @@ class WebhookKeys:
                 raise SettingsError(f"{SETTING}: {error}") from None
         try:
             keys = await _read(reference, session)
-        except _READ_ERRORS as error:
+        except Exception as error:  # a garbled answer makes the SDK raise whatever it may
             raise SettingsError(
                 f"{SETTING}: {reference.name} cannot be used: {_reason(error)}"
             ) from None
@@ -145,7 +147,7 @@ class WebhookKeys:
         self._read_at_s = time.monotonic()
         try:
             keys = await _read(self._reference, self._session)
-        except _READ_ERRORS as error:
+        except Exception as error:  # whatever it is: an event may wait, and the next reading is due
             _log.warning("webhook_keys_not_refreshed", reason=_reason(error))
             return
         if keys != self._keys:
@@ -176,7 +178,10 @@ async def _read(reference: SecretReference, session: AioSession) -> tuple[Signin
     ):
         if reference.service == "ssm":
             answer = await client.get_parameter(Name=reference.name, WithDecryption=True)
-            return parse_keys(_field(answer["Parameter"]["Value"], reference))
+            value = (answer.get("Parameter") or {}).get("Value")
+            if not isinstance(value, str):
+                raise GarbledAnswer("the answer of AWS holds no parameter")
+            return parse_keys(_field(value, reference))
         answer = await client.get_secret_value(SecretId=reference.name)
         keys = parse_keys(_field(_text(answer), reference))
         if len(keys) > 1:
@@ -189,6 +194,8 @@ async def _previous(client: Any, reference: SecretReference) -> tuple[SigningKey
     try:
         answer = await client.get_secret_value(SecretId=reference.name, VersionStage="AWSPREVIOUS")
         return parse_keys(_field(_text(answer), reference))
+    except GarbledAnswer:  # it says nothing of the earlier version, which may be half-way replaced
+        raise
     except KeyFormatError:
         return ()
     except ClientError as error:
@@ -204,8 +211,10 @@ def _with_previous(
 
 
 def _text(answer: Any) -> str:
-    if "SecretString" not in answer:
+    if answer.get("SecretBinary") is not None:
         raise KeyFormatError("the secret is binary; store it as text")
+    if not isinstance(answer.get("SecretString"), str):
+        raise GarbledAnswer("the answer of AWS holds no secret")
     return str(answer["SecretString"])
 
 

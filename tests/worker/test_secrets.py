@@ -10,10 +10,13 @@ from typing import Any
 
 import boto3
 import pytest
+from aiobotocore.client import AioBaseClient
 from aiobotocore.session import get_session
+from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 import worker.secrets
+from tests.worker.waiting import until
 from worker.secrets import SecretReference, WebhookKeys
 from worker.settings import Settings, SettingsError
 from worker.webhook import WebhookSender
@@ -98,6 +101,38 @@ async def test_a_parameter_in_the_parameter_store_is_read_by_its_arn(moto_endpoi
     assert signs_with(await load(arn), "p")
 
 
+async def test_a_parameter_is_asked_for_by_its_arn_with_a_slash_or_without(
+    moto_endpoint: str,
+) -> None:
+    for name in ("webhook", "/worker/webhook"):
+        boto3.client("ssm").put_parameter(Name=name, Value=key("p"), Type="SecureString")
+        arn = boto3.client("ssm").get_parameter(Name=name)["Parameter"]["ARN"]
+        reference = SecretReference.parse(arn)
+        assert reference is not None
+        assert reference.name == arn
+        assert signs_with(await load(arn), "p")
+
+
+@pytest.mark.parametrize("body", ["<html>a proxy</html>", "{}", '{"Parameter": {}}', "[]"])
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:ssm:us-east-1:123456789012:parameter/worker/webhook",
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:webhook",
+    ],
+)
+async def test_an_answer_that_is_none_is_a_settings_error(
+    moto_endpoint: str, monkeypatch: pytest.MonkeyPatch, open_consumer: Any, body: str, arn: str
+) -> None:
+    async def garbled(_: web.Request) -> web.Response:
+        return web.Response(text=body)
+
+    proxy = await open_consumer(handler=garbled)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url.removesuffix("/hook"))
+    with pytest.raises(SettingsError, match="cannot be used"):
+        await load(arn)
+
+
 @pytest.mark.parametrize(
     ("secret", "suffix"),
     [
@@ -160,8 +195,8 @@ def test_an_arn_of_something_else_is_refused(arn: str) -> None:
 
 
 def test_a_reference_keeps_the_region_of_its_arn() -> None:
-    reference = SecretReference.parse("arn:aws:ssm:ap-northeast-2:123456789012:parameter/a/b")
-    assert reference == SecretReference("ssm", "ap-northeast-2", "/a/b")
+    arn = "arn:aws:ssm:ap-northeast-2:123456789012:parameter/a/b"
+    assert SecretReference.parse(arn) == SecretReference("ssm", "ap-northeast-2", arn)
 
 
 async def test_after_a_rotation_events_are_signed_by_both_versions(secrets_manager: Any) -> None:
@@ -219,6 +254,46 @@ async def test_a_refresh_that_fails_keeps_the_keys_and_says_so_without_showing_t
     secrets_manager.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
     await keys.refresh()
     assert signs_with(keys, "a")
+
+
+@pytest.mark.parametrize("stage", [None, "AWSPREVIOUS"])
+async def test_a_garbled_answer_keeps_both_keys_of_a_rotation(
+    secrets_manager: Any, monkeypatch: pytest.MonkeyPatch, stage: str | None
+) -> None:
+    arn = secrets_manager.create_secret(Name="webhook", SecretString=key("a"))["ARN"]
+    secrets_manager.put_secret_value(SecretId=arn, SecretString=key("b"))
+    keys = await load(arn)
+    send: Any = AioBaseClient._make_api_call  # type: ignore[attr-defined]
+
+    async def garbled(client: Any, operation: str, fields: Any) -> Any:
+        if fields.get("VersionStage") == stage:
+            return {"ResponseMetadata": {"HTTPStatusCode": 200}}
+        return await send(client, operation, fields)
+
+    monkeypatch.setattr(AioBaseClient, "_make_api_call", garbled)
+    await keys.refresh()
+    assert signs_with(keys, "a")
+    assert signs_with(keys, "b")
+
+
+async def test_a_running_sender_goes_on_reading_its_keys_after_an_answer_that_nobody_foresaw(
+    secrets_manager: Any, attempt_metrics: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.secrets, "REFRESH_INTERVAL_S", 0.02)
+    arn = secrets_manager.create_secret(Name="webhook", SecretString=key("a"))["ARN"]
+    keys = await load(arn)
+    read, failed = worker.secrets._read, asyncio.Event()
+
+    async def broken_once(*arguments: Any) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise KeyError("Parameter")
+        return await read(*arguments)
+
+    monkeypatch.setattr(worker.secrets, "_read", broken_once)
+    async with WebhookSender(settings(arn), keys, attempt_metrics):
+        secrets_manager.put_secret_value(SecretId=arn, SecretString=key("b"))
+        await until(lambda: failed.is_set() and signs_with(keys, "b"))
 
 
 async def test_a_running_sender_takes_up_a_rotated_key_by_itself(
