@@ -97,7 +97,11 @@ class Settings(BaseSettings):
         60, gt=0, description="The first back-off, by changing the message's visibility."
     )
     retry_max_delay_s: float = Field(
-        900, gt=0, le=MAX_VISIBILITY_S, description="The longest back-off; doubling, with jitter."
+        900,
+        gt=0,
+        le=MAX_VISIBILITY_S,
+        description="The longest back-off; doubling, with jitter. A consumer may ask for a longer "
+        "one (Retry-After).",
     )
 
     # --- storage

@@ -80,11 +80,11 @@ def back_off_s(
 ) -> float:
     """Seconds until the next attempt: doubling with each receive, capped, with jitter.
 
-    A wait that the other side asked for (`at_least_s`) is kept, up to the cap.
+    A wait that the other side asked for (`at_least_s`) is kept, beyond the cap too: to come
+    earlier would spend a receive in vain. Whoever reads it bounds it.
     """
     doubled = min(longest_s, first_s * 2.0 ** min(receive_count - 1, 32))
-    wanted = max(doubled, min(at_least_s or 0.0, longest_s))
-    return min(wanted * (1 + JITTER * draw()), longest_s * (1 + JITTER))
+    return max(doubled, at_least_s or 0.0) * (1 + JITTER * draw())
 
 
 class EventSender(Protocol):

@@ -110,7 +110,7 @@ CASES: Final = [
         is_told=False,
         says="no JSON",
     ),
-    Case(ErrorCode.INVALID_MESSAGE, fields={"metadata": {"a": {"b": 1}}}, says="metadata.a"),
+    Case(ErrorCode.INVALID_MESSAGE, fields={"metadata": {"a": {"b": 1}}}, says="metadata: "),
     Case(ErrorCode.UNKNOWN_JOB_TYPE, attributes={"job_type": "horoscope"}, says="'horoscope'"),
     Case(
         ErrorCode.URL_REFUSED,

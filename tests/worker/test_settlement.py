@@ -17,6 +17,7 @@ from tests.worker.sqs_model import Points
 from worker.failures import CODES, ErrorCode, JobFailure, LeaseLost, Policy
 from worker.quotas import MAX_MESSAGE_BYTES, MAX_VISIBILITY_S
 from worker.settlement import Action, Settlement, back_off_s, decide
+from worker.transport import MAX_RETRY_AFTER_S
 
 
 def failure(code: ErrorCode = ErrorCode.STORAGE_UNAVAILABLE, **options: Any) -> JobFailure:
@@ -136,13 +137,16 @@ async def test_a_lost_or_stuck_process_is_tried_three_times_at_most(code: ErrorC
         assert (await bench.settlement.failed(bench.lease, failure(code))).action is action
 
 
-async def test_the_wait_that_a_consumer_asked_for_is_kept_up_to_the_cap() -> None:
+@pytest.mark.parametrize("asked_s", [200, MAX_RETRY_AFTER_S])
+async def test_the_wait_that_a_consumer_asked_for_is_kept_beyond_the_cap_too(
+    asked_s: float,
+) -> None:
     bench = Bench()
     await bench.settlement.failed(
-        bench.lease, failure(ErrorCode.WEBHOOK_UNAVAILABLE, retry_after_s=200)
+        bench.lease, failure(ErrorCode.WEBHOOK_UNAVAILABLE, retry_after_s=asked_s)
     )
     ((_, delay_s),) = bench.queue.calls
-    assert 200 <= delay_s <= 220
+    assert asked_s <= delay_s <= 1.1 * asked_s
 
 
 async def test_renewal_has_stopped_when_a_back_off_sets_the_visibility() -> None:

@@ -274,13 +274,14 @@ async def test_a_short_retry_after_is_waited_for_here(
     assert 2.0 <= second.at_s - first.at_s < 3.5
 
 
+@pytest.mark.parametrize("status", [503, 413])
 async def test_a_long_retry_after_is_left_to_the_queue(
-    open_consumer: Any, open_sender: OpenSender
+    open_consumer: Any, open_sender: OpenSender, status: int
 ) -> None:
     when = datetime.now(UTC) + timedelta(seconds=120)
     for header in ("120", format_datetime(when, usegmt=True)):
         consumer = await open_consumer(
-            answers=[web.Response(status=503, headers={"Retry-After": header})]
+            answers=[web.Response(status=status, headers={"Retry-After": header})]
         )
         with pytest.raises(JobFailure) as raised:
             await (await open_sender()).deliver(consumer.url, EVENT)
