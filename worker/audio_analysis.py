@@ -20,8 +20,9 @@ from worker.locations import LocationError, S3Location
 if TYPE_CHECKING:
     from worker.settings import Settings
 
-MAX_REFERENCE_BYTES: Final = 1024 * 1024
-"""A TextGrid or pitch.json of one line is a few kB; a megabyte is a mistake."""
+MAX_REFERENCE_BYTES: Final = 2**20
+MAX_PITCH_BYTES: Final = 2 * 2**20
+"""A TextGrid or pitch.json of one line is a few kB; what the analysis would refuse is not read."""
 
 MB: Final = 2**20
 
@@ -59,11 +60,11 @@ class AudioAnalysis:
         inputs = [JobInput("recording", _located(job.s3_audio_url, settings), max_audio)]
         textgrid, pitch = job.s3_textgrid_url, job.s3_pitch_url
         if textgrid:
-            inputs.append(_reference("TextGrid", _located(textgrid, settings)))
+            inputs.append(_textgrid(_located(textgrid, settings)))
         elif (found := _by_video_id(job, settings, "textgrid.TextGrid")) and not job.text:
-            inputs.append(_reference("TextGrid", found))
+            inputs.append(_textgrid(found))
             if not pitch and (beside := _by_video_id(job, settings, "pitch.json")):
-                inputs.append(_reference("pitch", beside, is_optional=True))
+                inputs.append(_pitch(beside, is_optional=True))
         elif not job.text:
             raise JobFailure(
                 ErrorCode.INVALID_MESSAGE,
@@ -71,7 +72,7 @@ class AudioAnalysis:
                 "together with the worker's WORKER_REFERENCE_PREFIX.",
             )
         if pitch:
-            inputs.append(_reference("pitch", _located(pitch, settings)))
+            inputs.append(_pitch(_located(pitch, settings)))
         if job.s3_reference_audio_url:
             inputs.append(
                 JobInput(
@@ -195,8 +196,12 @@ def _by_video_id(job: AnalysisJob, settings: Settings, name: str) -> S3Location 
         raise JobFailure(ErrorCode.INVALID_MESSAGE, f"{error}.") from None
 
 
-def _reference(name: str, location: S3Location, *, is_optional: bool = False) -> JobInput:
-    return JobInput(name, location, MAX_REFERENCE_BYTES, is_shared=True, is_optional=is_optional)
+def _textgrid(location: S3Location) -> JobInput:
+    return JobInput("TextGrid", location, MAX_REFERENCE_BYTES, is_shared=True)
+
+
+def _pitch(location: S3Location, *, is_optional: bool = False) -> JobInput:
+    return JobInput("pitch", location, MAX_PITCH_BYTES, is_shared=True, is_optional=is_optional)
 
 
 @cache

@@ -71,6 +71,17 @@ def test_only_what_many_jobs_share_is_kept() -> None:
     }
 
 
+def test_a_reference_is_read_up_to_the_size_that_the_analysis_takes() -> None:
+    from analysis.contour import MAX_PITCH_BYTES
+    from analysis.textgrid_tiers import MAX_TEXTGRID_BYTES
+
+    named_ones = {"s3_textgrid_url": "t", "s3_pitch_url": "p"}
+    for fields in (named_ones, {"video_id": "D7"}):
+        found = AudioAnalysis().inputs(job(**fields), settings(reference_prefix="s3://refs"))
+        sizes = {item.name: item.max_bytes for item in found}
+        assert (sizes["TextGrid"], sizes["pitch"]) == (MAX_TEXTGRID_BYTES, MAX_PITCH_BYTES)
+
+
 def test_a_video_id_finds_its_reference_under_the_prefix() -> None:
     assert named(job={"video_id": "D7"}, reference_prefix="s3://refs/Heath Ledger/") == {
         "recording": "s3://takes/a.wav",
