@@ -10,7 +10,7 @@ the next time wins nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -31,6 +31,7 @@ from worker.contract import MAX_URL_CHARS
 from worker.failures import ErrorCode, JobFailure
 from worker.resolver import Resolver, SystemResolver
 from worker.settings import Settings
+from worker.transition import carried
 
 REMEMBERED: Final = 1024
 """URLs and addresses whose reading is kept: jobs share their consumers and ask for each several
@@ -123,14 +124,6 @@ _BY_VERSION: Final = {
     version: tuple(shut for shut in SHUT_NETWORKS if shut.network.version == version)
     for version in (4, 6)
 }
-_LOW_32_BITS: Final = tuple(
-    IPv6Network(network)
-    for network in ("::ffff:0:0/96", "::ffff:0:0:0/96", "::/96", "64:ff9b::/96", "64:ff9b:1::/48")
-)
-_SIX_TO_FOUR: Final = IPv6Network("2002::/16")
-_TEREDO: Final = IPv6Network("2001::/32")
-_ISATAP_IDS: Final = frozenset({0x00005EFE, 0x02005EFE})
-
 # Checked before any parser sees the URL: two parsers that disagree about these are how a guard
 # that looks at one host lets a client dial another.
 _UNSAFE_IN_URL: Final = re.compile(r"[\x00-\x20\x7f\\]")
@@ -302,7 +295,7 @@ class NetGuard:
 
         An IPv6 address that carries an IPv4 address is checked as both.
         """
-        for layer in (address, *_carried(address)):
+        for layer in (address, *carried(address, self._opened_prefix(address))):
             for shut in _BY_VERSION[layer.version]:
                 if layer in shut.network:
                     if not self._is_open(layer, shut):
@@ -314,6 +307,17 @@ class NetGuard:
                         return f"{address} ({shut.name}; {how})"
                     break
         return None
+
+    def _opened_prefix(self, address: Address) -> int:
+        """The length of the narrowest network that was opened and holds an address; 0 for none."""
+        return max(
+            (
+                network.prefixlen
+                for network in self._networks
+                if network.version == address.version and address in network
+            ),
+            default=0,
+        )
 
     def _is_open(self, address: Address, shut: Shut) -> bool:
         if shut.opened_by is OpenedBy.NOTHING:
@@ -378,23 +382,3 @@ def _ascii_host(entry: str) -> str:
 
 def _matches(host: str, allowed: str) -> bool:
     return host.endswith(allowed) if allowed.startswith(".") else host == allowed
-
-
-def _carried(address: Address) -> Iterator[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address carries in one of the transition forms.
-
-    IPv4-mapped and -compatible (RFC 4291), -translated (RFC 2765), NAT64 (RFC 6052, 8215), 6to4
-    (RFC 3056), Teredo (RFC 4380: the server, and the client inverted), ISATAP (RFC 5214).
-    """
-    if isinstance(address, IPv4Address):
-        return
-    value = int(address)
-    if any(address in network for network in _LOW_32_BITS) and value > 1:
-        yield IPv4Address(value & 0xFFFFFFFF)
-    elif address in _SIX_TO_FOUR:
-        yield IPv4Address((value >> 80) & 0xFFFFFFFF)
-    elif address in _TEREDO:
-        yield IPv4Address((value >> 64) & 0xFFFFFFFF)
-        yield IPv4Address(~value & 0xFFFFFFFF)
-    elif (value >> 32) & 0xFFFFFFFF in _ISATAP_IDS:
-        yield IPv4Address(value & 0xFFFFFFFF)

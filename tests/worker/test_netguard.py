@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -273,6 +273,54 @@ async def test_metadata_and_link_local_stay_shut_whatever_is_set(url: str) -> No
     with pytest.raises(JobFailure) as raised:
         await passage(url, wide_open)
     assert raised.value.code is ErrorCode.URL_REFUSED
+
+
+def embedded(prefix: str, address: str, suffix: int = 0) -> IPv6Address:
+    """An IPv4 address behind a translator's prefix (RFC 6052, section 2.2)."""
+    network, value = IPv6Network(prefix), int(IPv4Address(address))
+    bits = {
+        48: value >> 16 << 64 | (value & 0xFFFF) << 40,
+        56: value >> 24 << 64 | (value & 0xFFFFFF) << 32,
+        64: value << 24,
+        96: value,
+    }[network.prefixlen]
+    return IPv6Address(int(network.network_address) | bits | suffix)
+
+
+TRANSLATORS = [
+    "64:ff9b:1::/48",
+    "64:ff9b:1:100::/56",
+    "64:ff9b:1:1::/64",
+    "64:ff9b:1::/96",
+    "64:ff9b:1:fffe::/96",
+]
+
+
+@pytest.mark.parametrize("prefix", TRANSLATORS)
+@pytest.mark.parametrize("suffix", [0, 0x808])
+@pytest.mark.parametrize("target", ["169.254.169.254", "169.254.170.2", "100.100.100.200"])
+def test_no_translator_of_one_s_own_leads_to_metadata(
+    prefix: str, suffix: int, target: str
+) -> None:
+    address = embedded(prefix, target, 0 if prefix.endswith("/96") else suffix)
+    for opened in ("64:ff9b:1::/48", prefix):
+        objection = guard(allowed_networks=[ip_network(opened)]).objection(address)
+        assert objection is not None
+        assert "nothing opens it" in objection
+
+
+def test_what_follows_the_address_for_a_translator_hides_nothing() -> None:
+    opened = guard(allowed_networks=[ip_network("64:ff9b:1::/48")])
+    address = IPv6Address("64:ff9b:1:a9fe:a9:fe00:808:808")  # 8.8.8.8 by its last bits
+    assert "metadata" in str(opened.objection(address))
+
+
+@pytest.mark.parametrize("prefix", TRANSLATORS)
+def test_the_very_prefix_of_a_translator_leads_to_what_is_public(prefix: str) -> None:
+    opened = guard(allowed_networks=[ip_network(prefix)])
+    for target in (PUBLIC, "8.8.4.4"):
+        assert opened.objection(embedded(prefix, target)) is None
+    assert "private" in str(opened.objection(embedded(prefix, "10.0.0.1")))
 
 
 async def test_plain_http_needs_leave() -> None:
