@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES: Final = 256 * 1024
 REFERENCE_CACHE_BYTES: Final = 32 * 2**20
+ENTRY_BYTES: Final = 1024
+"""What one reference takes in the cache beside its data and its key, in round numbers."""
+
 CONFLICT_ATTEMPTS: Final = 4
 """S3 answers 409 to a conditional write that runs beside another; the write is repeated."""
 
@@ -127,12 +130,11 @@ class Storage:
 
     def _keep(self, location: S3Location, fetched: Fetched) -> None:
         if old := self._cache.pop(location, None):
-            self._cached_bytes -= len(old.data)
+            self._cached_bytes -= _bytes_of(location, old)
         self._cache[location] = fetched
-        self._cached_bytes += len(fetched.data)
+        self._cached_bytes += _bytes_of(location, fetched)
         while self._cached_bytes > self._cache_bytes:
-            _, oldest = self._cache.popitem(last=False)
-            self._cached_bytes -= len(oldest.data)
+            self._cached_bytes -= _bytes_of(*self._cache.popitem(last=False))
 
     async def read(self, location: S3Location) -> tuple[bytes, dict[str, str]] | None:
         """Read an object of our own with its metadata; None if there is none.
@@ -207,6 +209,11 @@ class Storage:
         with spans.s3("DeleteObject", location) as span:
             reply = await self._objects.delete(location)
             spans.answered(span, reply)
+
+
+def _bytes_of(location: S3Location, fetched: Fetched) -> int:
+    """What an entry counts: an empty object under a long key takes memory, too."""
+    return ENTRY_BYTES + 4 * len(location.key) + len(fetched.data)
 
 
 def _broken_off(named: str, error: BaseException) -> JobFailure:

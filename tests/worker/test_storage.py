@@ -13,9 +13,12 @@ from worker.aws import AwsClients, open_clients
 from worker.failures import ErrorCode, JobFailure
 from worker.locations import S3Location
 from worker.sdk_objects import SdkObjects
-from worker.storage import Storage
+from worker.storage import ENTRY_BYTES, Storage
 
 BUCKET = "things"
+CACHE_BYTES = 2 * (ENTRY_BYTES + 100)
+"""Room for two small objects."""
+
 PLACE = S3Location(BUCKET, "Heath Ledger/한국어 1.wav")
 
 
@@ -37,7 +40,7 @@ def s3(clients: AwsClients) -> Any:
 @pytest.fixture(params=["by one signed request", "by the SDK's own call"])
 def storage(clients: AwsClients, request: pytest.FixtureRequest) -> Storage:
     objects = clients.objects if request.param == "by one signed request" else None
-    return Storage(clients.s3, objects, cache_bytes=100)
+    return Storage(clients.s3, objects, cache_bytes=CACHE_BYTES)
 
 
 async def put(s3: Any, key: str, data: bytes) -> S3Location:
@@ -144,7 +147,17 @@ async def test_the_cache_gives_up_what_was_used_least_recently(s3: Any, storage:
     await fetch(c)
     assert await fetch(a) is first_a
     assert await fetch(b) is not first_b
-    assert storage._cached_bytes <= 100
+    assert storage._cached_bytes <= CACHE_BYTES
+
+
+async def test_empty_objects_do_not_fill_the_memory(s3: Any, storage: Storage) -> None:
+    for number in range(5):
+        place = await put(s3, f"empty-{number}", b"")
+        await storage.fetch(place, what="TextGrid", max_bytes=100, shared=True)
+    assert len(storage._cache) == 2
+    long_name = await put(s3, "k" * 1000, b"")
+    await storage.fetch(long_name, what="TextGrid", max_bytes=100, shared=True)
+    assert len(storage._cache) == 0
 
 
 async def test_what_is_dropped_while_it_is_asked_about_is_kept_again(s3: Any) -> None:
@@ -157,7 +170,7 @@ async def test_what_is_dropped_while_it_is_asked_about_is_kept_again(s3: Any) ->
             return await super().get(location, **options)
 
     others_read = asyncio.Event()
-    storage = Storage(s3, Slow(s3), cache_bytes=100)  # type: ignore[arg-type]
+    storage = Storage(s3, Slow(s3), cache_bytes=CACHE_BYTES)  # type: ignore[arg-type]
     a, b, c = [await put(s3, name, bytes(40)) for name in "abc"]
 
     async def fetch(place: S3Location) -> Any:
@@ -169,7 +182,7 @@ async def test_what_is_dropped_while_it_is_asked_about_is_kept_again(s3: Any) ->
     others_read.set()
     assert await again is first
     assert await fetch(a) is first
-    assert storage._cached_bytes <= 100
+    assert storage._cached_bytes <= CACHE_BYTES
 
 
 async def test_a_conditional_write_is_done_once(storage: Storage) -> None:
