@@ -141,15 +141,17 @@ def compare_timing(
     onset_scores = _closeness(measures.onset_errors, ONSET_TOLERANCE_S, ONSET_SCALE_S)
     duration_scores = _closeness(measures.duration_residuals, DURATION_TOLERANCE, DURATION_SCALE)
     pause_scores = _closeness(measures.pause_errors, PAUSE_TOLERANCE_S, PAUSE_SCALE_S)
-    # One word has its onset at the offset and its duration at the tempo: nothing to compare.
-    has_line = len(matched.indices) > 1
+    # One word has its onset at the offset and its duration at the tempo: nothing to compare. A line
+    # of which one was said lacks the others all the same.
+    has_neighbours = len(matched.indices) > 1
+    has_line = len(matched.indices) + len(omitted) > 1
 
     words = list(nothing)
     for place, index in enumerate(matched.indices):
         paused = bool(np.isfinite(measures.pause_errors[place]))
         of_word = {
-            "onset": float(onset_scores[place]) if has_line else None,
-            "duration": float(duration_scores[place]) if has_line else tempo,
+            "onset": float(onset_scores[place]) if has_neighbours else None,
+            "duration": float(duration_scores[place]) if has_neighbours else tempo,
             "pause": float(pause_scores[place]) if paused else None,
         }
         words[index] = WordTiming(

@@ -151,6 +151,15 @@ def test_a_line_of_one_word_has_a_tempo_and_nothing_else() -> None:
     assert result.tempo == result.score == pytest.approx(100.0)
 
 
+def test_the_fewer_words_are_left_the_lower_the_score_down_to_one() -> None:
+    kept = [compared(LINE, omitted=frozenset(range(count, 6))) for count in range(6, 0, -1)]
+    scores = [result.score or 0.0 for result in kept]
+    assert scores == sorted(scores, reverse=True)
+    assert kept[-1].onsets == pytest.approx(100.0 / 6)
+    assert kept[-1].durations == pytest.approx(100.0 * 0.3 / 2.4)
+    assert scores[-1] < 45.0
+
+
 def test_without_a_matched_word_there_is_no_score() -> None:
     result = compared([None] * len(LINE))
     assert result.score is None
