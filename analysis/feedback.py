@@ -328,7 +328,10 @@ def _delivery(evidence: Evidence) -> Iterator[Advice]:
 
 
 def _sound_warnings(evidence: Evidence) -> list[Advice]:
-    return [Advice(w.code) for w in evidence.recording.warnings if w.code in SENTENCES]
+    """Tell what was wrong with the sound; of its scale only where nothing was left to hear."""
+    heard = evidence.assessment.speech != "no_speech"
+    codes = [warning.code for warning in evidence.recording.warnings]
+    return [Advice(c) for c in codes if c in SENTENCES and not (c == "over_range" and heard)]
 
 
 def _or_full(score: float | None) -> float:

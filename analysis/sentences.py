@@ -117,6 +117,10 @@ SENTENCES: Final[dict[str, dict[Language, str]]] = {
         "en": "The recording is very quiet. Move closer to the microphone.",
         "ko": "소리가 너무 작아요. 마이크에 더 가까이 말해 주세요.",
     },
+    "over_range": {
+        "en": "Part of the recording is so loud that the rest is lost. Record the line again.",
+        "ko": "녹음의 일부가 지나치게 커서 나머지 소리가 들리지 않아요. 다시 녹음해 주세요.",
+    },
     "very_short": {
         "en": "The recording is very short. Record the whole line.",
         "ko": "녹음이 너무 짧아요. 대사 전체를 녹음해 주세요.",

@@ -281,3 +281,11 @@ def test_every_phone_has_a_spelling_for_learners() -> None:
 
 def test_a_word_with_braces_in_it_is_told_as_it_is() -> None:
     assert "{word}" in sentence("word_late", {"word": "{word}", "seconds": 0.3}, "ko")
+
+
+def test_samples_beyond_the_scale_are_told_where_they_left_nothing_to_hear() -> None:
+    said = evidence()
+    warned = replace(said.recording, warnings=(AudioWarning("over_range", "100 times full scale"),))
+    assert codes(replace(said, recording=warned)) == ["well_done"]
+    lost = replace(said.assessment, speech="no_speech")
+    assert codes(replace(said, recording=warned, assessment=lost)) == ["no_speech", "over_range"]
