@@ -22,6 +22,11 @@ ENERGY_FLOOR: Final = 1e-8
 # Of log power; 19 of 20 recordings of speech have less between their silence and their vowels.
 # Beyond lies digital silence, which must not decide what is loud.
 RANGE_NATS: Final = 10.0
+# Of silence only so much counts: what lies within so many frames of a loud one, and then as many
+# frames again as all that. None of 2,500 lines read aloud has more of it.
+NEAR_FRAMES: Final = 50
+# A bang shorter than any word does not say what is loud.
+LEAST_LOUD_FRAMES: Final = 20
 # A band that never moves (a tone, digital silence) must not be blown up into features.
 MIN_DEVIATION: Final = 0.5
 
@@ -68,12 +73,32 @@ def mel_edges(lowest_hz: float, highest_hz: float, filters: int) -> NDArray[np.f
 def normalise(mel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Normalise each band over the frames that hold speech; see `log_mel`."""
     level = mel.mean(axis=1)
-    low, high = np.quantile(level, (0.05, 0.95))
-    low = max(low, high - RANGE_NATS)
-    loud = mel[level >= (low + high) / 2.0]
+    heard = _near_speech(level)
+    high = float(np.quantile(level[heard], 0.95))
+    loud = mel[heard][level[heard] >= _middle(level[heard], high)]
     deviation = np.maximum(loud.std(axis=0), MIN_DEVIATION)
     normalised: NDArray[np.float32] = ((mel - loud.mean(axis=0)) / deviation).astype(np.float32)
     return normalised
+
+
+def _near_speech(level: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return (frames,) which count, by their levels: those of the line, and no long silence."""
+    rank = min(LEAST_LOUD_FRAMES, max(len(level) // 20, 1))
+    high = float(np.partition(level, -rank)[-rank])
+    loud = np.flatnonzero(level >= _middle(level, high))
+    frames = np.arange(len(level))
+    after = np.searchsorted(loud, frames)
+    before = np.abs(frames - loud[np.maximum(after - 1, 0)])
+    away = np.minimum(before, np.abs(frames - loud[np.minimum(after, len(loud) - 1)]))
+    count = 2 * int((away <= NEAR_FRAMES).sum())
+    near = np.zeros(len(level), dtype=np.bool_)
+    near[np.argsort(away, kind="stable")[:count]] = True
+    return near
+
+
+def _middle(level: NDArray[np.float32], high: float) -> float:
+    """Return the middle of the range of levels that ends at `high`."""
+    return (max(float(np.quantile(level, 0.05)), high - RANGE_NATS) + high) / 2.0
 
 
 @cache

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.audio import SAMPLE_RATE_HZ, Recording
+from analysis.reference import Reference
 from analysis.result import AnalysisResult
 from analysis.scoring import score
 
@@ -36,7 +37,7 @@ def pitch(result: AnalysisResult) -> float:
 def movement(before: AnalysisResult, after: AnalysisResult) -> dict[str, float]:
     """By how much each score moves."""
     old, new = before.scores.model_dump(), after.scores.model_dump()
-    return {name: abs(new[name] - old[name]) for name in old}
+    return {name: abs(new[name] - old[name]) for name in old if old[name] is not None}
 
 
 def feedback(result: AnalysisResult) -> list[str]:
@@ -142,8 +143,6 @@ def test_what_a_phone_or_a_browser_records_scores_like_the_original(
 
 
 def test_film_time_scores_like_clip_time(speech: Speech) -> None:
-    from analysis.reference import Reference
-
     film = Reference.from_textgrid(
         speech.path("lantern", "film_time.TextGrid").read_bytes(),
         pitch=speech.path("lantern", "film_time_pitch.json").read_bytes(),
@@ -175,3 +174,21 @@ def test_noise_alone_gets_zeros_and_a_reason(speech: Speech) -> None:
     result = score(noise, speech.reference("lantern"))
     assert result.scores.overall == 0.0
     assert feedback(result)[0] in ("no_speech", "wrong_text")
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-3], ids=["nothing", "hiss"])
+@pytest.mark.parametrize("seconds", [6, 20, 60])
+def test_one_word_in_a_long_silence_scores_as_in_a_short_one(
+    speech: Speech, seconds: int, level: float
+) -> None:
+    last = Reference.from_textgrid(speech.path("lantern", "good.TextGrid").read_bytes()).words[-1]
+    assert last.start is not None
+    samples = speech.recording("lantern", "good").samples
+    word = np.pad(samples[int((last.start - 0.03) * SAMPLE_RATE_HZ) :], SAMPLE_RATE_HZ)
+    noise = level * np.random.default_rng(22).standard_normal(seconds * SAMPLE_RATE_HZ)
+    long = np.pad(word, (0, noise.size - word.size)) + noise
+    line = Reference.from_text(last.text)
+    short = score(Recording.from_samples(long[: word.size], SAMPLE_RATE_HZ), line)
+    moved = movement(short, score(Recording.from_samples(long, SAMPLE_RATE_HZ), line))
+    assert (short.scores.overall or 0.0) > 60.0
+    assert max(value for value in moved.values()) <= SILENCE_MOVES_AT_MOST, moved

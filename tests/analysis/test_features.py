@@ -37,6 +37,18 @@ def test_more_silence_around_the_line_does_not_move_it() -> None:
     assert np.abs(long[110:240] - short[40:170]).mean() < 0.1
 
 
+@pytest.mark.parametrize("seconds", [5, 40])
+@pytest.mark.parametrize("level", [0.0, 1e-4, 1e-3], ids=["nothing", "faint hiss", "hiss"])
+def test_a_line_in_a_long_silence_is_seen_as_in_a_short_one(seconds: int, level: float) -> None:
+    sound = np.pad(syllables(), (seconds * RATE, seconds * RATE))
+    noise = (level * RNG.standard_normal(len(sound))).astype(np.float32)
+    long = log_mel(sound + noise)
+    middle = slice((seconds - 1) * RATE, len(sound) - (seconds - 1) * RATE)
+    short = log_mel((sound + noise)[middle])
+    start = 100 * seconds
+    assert np.abs(long[start + 10 : start + 140] - short[110:240]).mean() < 0.1
+
+
 @pytest.mark.parametrize("sound", [np.zeros(8000), np.full(8000, 0.5), np.eye(1, 8000)[0]])
 def test_features_of_what_is_no_speech_are_finite(sound: NDArray[np.float64]) -> None:
     assert np.isfinite(log_mel(sound.astype(np.float32))).all()

@@ -163,6 +163,43 @@ def test_what_is_not_speech_gets_zeros(samples: NDArray[np.float64]) -> None:
     assert found.pronunciation == found.fluency == found.prosody == found.total == 0.0
 
 
+SOUNDS = {
+    "tone": 0.3 * np.sin(2 * np.pi * 440 * TIME),
+    "chord": CHORD,
+    "melody": 0.3 * MELODY,
+    "buzz": 0.2 * np.sign(np.sin(2 * np.pi * 120 * TIME)),
+}
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-3], ids=["nothing", "hiss"])
+@pytest.mark.parametrize("sound", SOUNDS)
+def test_a_sound_in_silence_is_no_more_speech_than_by_itself(sound: str, level: float) -> None:
+    samples = np.pad(SOUNDS[sound], 2 * RATE)
+    samples = samples + level * RNG.standard_normal(len(samples))
+    found = judge(of_samples(samples), Reference.from_text("no"))
+    assert found.speech == "no_speech"
+    assert found.total == 0.0
+
+
+@pytest.mark.parametrize("decibels", [7.0, 5.0])
+@pytest.mark.parametrize("line", ["lantern", "harbor", "stranger", "winter"])
+def test_speech_in_loud_noise_is_speech(line: str, decibels: float) -> None:
+    samples = recording(f"{line}/good.flac").samples
+    noise = np.random.default_rng(7).standard_normal(len(samples))
+    level = np.sqrt(np.mean(np.square(samples))) * 10.0 ** (-decibels / 20.0)
+    assert judge(of_samples(samples + level * noise), reference(line)).speech != "no_speech"
+
+
+@pytest.mark.parametrize("before_s", [0.3, 10.0])
+def test_a_steady_vowel_as_long_as_a_syllable_is_speech(before_s: float) -> None:
+    """A tone is as steady, but longer; here the recording ends before the vowel does."""
+    time = np.arange(int(0.7 * RATE)) / RATE
+    vowel = sum(np.sin(2 * np.pi * 130 * k * time) / k for k in range(1, 20))
+    samples = np.concatenate((np.zeros(int(before_s * RATE)), 0.2 * vowel))
+    samples = samples + 0.02 * RNG.standard_normal(len(samples))
+    assert judge(of_samples(samples), Reference.from_text("oh")).speech != "no_speech"
+
+
 def test_a_line_that_nothing_could_place_has_no_scores() -> None:
     korean = Reference.from_text("안녕 하세요")
     found = judge(recording("lantern/good.flac"), korean)
