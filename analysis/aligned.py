@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -53,14 +54,21 @@ class Alignment:
     method : what placed them: ``network``, ``native`` or ``none``.
     note : what was out of the ordinary, in a sentence; None when nothing was.
     hearing : of the network, when it placed the line, and then it scores it too.
+    unsaid : indices of words that could be read and were found nowhere.
     """
 
     words: tuple[AlignedWord | None, ...]
     method: str
     note: str | None = None
     hearing: Hearing | None = field(default=None, repr=False, compare=False)
+    unsaid: frozenset[int] = frozenset()
 
     @property
     def placed(self) -> tuple[AlignedWord, ...]:
         """The words that have a place, in order."""
         return tuple(word for word in self.words if word is not None)
+
+    def without(self, indices: Collection[int]) -> Alignment:
+        """Return the same without the places of these words: they were not said after all."""
+        words = (None if index in indices else word for index, word in enumerate(self.words))
+        return replace(self, words=tuple(words), unsaid=self.unsaid.union(indices))

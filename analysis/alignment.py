@@ -36,7 +36,8 @@ class Aligner:
         """Place the words and phones of `reference` on `recording`.
 
         Never raises for speech that does not fit: a word without a readable pronunciation gets
-        None, and when no path through the text is found every word does, with a note.
+        None, and so do those of a line that the recording ends before or begins after
+        (`Alignment.unsaid`). When no path through the text is found every word does, with a note.
 
         Raises
         ------
@@ -56,30 +57,37 @@ class Aligner:
     ) -> Alignment:
         """Place words whose pronunciations are known already; see `align`."""
         spoken = [i for i, known in enumerate(pronunciations) if known is not None]
-        nothing: tuple[AlignedWord | None, ...] = (None,) * len(texts)
+        nothing = (None,) * len(texts)
         if not spoken:
             return Alignment(nothing, "none", "No word of the reference can be read as English.")
         if recording.duration < MIN_ALIGNABLE_S:
-            return Alignment(nothing, "none", "The recording is too short to be aligned.")
+            return _found_nowhere(nothing, spoken, "The recording is too short to be aligned.")
         known = [one for one in pronunciations if one is not None]
         network = load_network()
         hearing = None
+        placed: Sequence[tuple[AlignedPhone, ...] | None] | None = None
         if network is None:
             placed = place_by_native_model(recording, known)
         elif by_network := place_by_network(network, recording, known):
             placed, hearing = by_network
-        else:
-            placed = None
         if placed is None:
-            return Alignment(nothing, "none", "The recording could not be aligned with the text.")
-        words = list(nothing)
+            return _found_nowhere(
+                nothing, spoken, "The recording could not be aligned with the text."
+            )
+        words: list[AlignedWord | None] = list(nothing)
         for i, word in zip(spoken, placed, strict=True):
-            phones = tuple(_as_heard(phone, recording.duration) for phone in word)
-            words[i] = AlignedWord(i, texts[i], phones[0].start, phones[-1].end, phones)
+            if word is not None:
+                phones = tuple(_as_heard(phone, recording.duration) for phone in word)
+                words[i] = AlignedWord(i, texts[i], phones[0].start, phones[-1].end, phones)
+        unsaid = frozenset(i for i in spoken if words[i] is None)
         unread = len(texts) - len(spoken)
         note = f"{unread} word(s) could not be read as English." if unread else None
         method = "network" if network is not None else "native"
-        return Alignment(tuple(words), method, note, hearing)
+        return Alignment(tuple(words), method, note, hearing, unsaid)
+
+
+def _found_nowhere(nothing: tuple[None, ...], spoken: Sequence[int], note: str) -> Alignment:
+    return Alignment(nothing, "none", note, unsaid=frozenset(spoken))
 
 
 def _check_phones(pronunciations: Sequence[Pronunciation | None]) -> None:

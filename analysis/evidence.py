@@ -70,6 +70,10 @@ class TextEvidence:
         """Return what there is without the network: goodness of pronunciation is such a lead."""
         return TextEvidence(native.phones, native.phones, native.path, native.path)
 
+    def of(self, phones: NDArray[np.bool_]) -> TextEvidence:
+        """Return it of some of the phones (P,) alone; what paths say is of all."""
+        return TextEvidence(self.own[phones], self.lead[phones], self.path, self.native_path)
+
 
 @dataclass(frozen=True, eq=False)
 class LineEvidence(TextEvidence):

@@ -53,6 +53,10 @@ class Nativeness:
         """The bound of the line's least native quarter of phones."""
         return float(np.quantile(self.phones, _LOW))
 
+    def of(self, phones: NDArray[np.bool_]) -> Nativeness:
+        """Return it of some of the phones (P,) alone; what the path says is of all."""
+        return Nativeness(self.phones[phones], self.frames[phones], self.path)
+
 
 def nativeness(
     samples: NDArray[np.float32], rows: Segments, *, warp: float = WARP

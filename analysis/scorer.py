@@ -17,13 +17,14 @@ from analysis.assessment import (
 )
 from analysis.calibration import HEADS, Calibration, load_calibration
 from analysis.consensus import judge
+from analysis.credit import Credit, give_credit
 from analysis.evidence import LineEvidence, PathEvidence, TextEvidence, gather
 from analysis.gop import phone_scores
 from analysis.insertion import Insertion, find_insertions
 from analysis.line_features import line_features
 from analysis.nativeness import Nativeness, nativeness
 from analysis.network import PhoneNetwork, load_network
-from analysis.presence import holds_speech, line_evidence, word_features
+from analysis.presence import holds_speech, word_features
 from analysis.refinement import load_refinement, refined_words
 from analysis.segments import Segments, segments
 from analysis.substitution import said_instead
@@ -47,8 +48,8 @@ class _Judged:
 
     phones: NDArray[np.float64]
     words: NDArray[np.float64]
-    line: dict[str, float]  # of HEADS
-    absent: NDArray[np.bool_]  # (placed words,) those that were not said
+    line: dict[str, float]  # of HEADS, by the words that were said
+    credit: Credit
     # Of the network alone.
     evidence: LineEvidence | None = None
     insertions: tuple[Insertion, ...] = ()
@@ -67,7 +68,8 @@ def assess(
     Phones are judged by the network, which was trained on experts' scores, and then once more in
     the light of their line (`analysis.refinement`); without the network's files by GOP. The
     utterance's scores are bounded linear functions of `analysis.line_features`.
-    Silence, and speech that is not this line, get zeros and say so in `Assessment.speech`.
+    Silence, and speech that is not this line, get zeros and say so in `Assessment.speech`. A word
+    that may not have been said counts by how surely it was, and so do its phones.
 
     Parameters
     ----------
@@ -91,11 +93,12 @@ def assess(
     if recording.is_silent or not holds_speech(mel, pitch):
         return _zeros(count, "no_speech", engine)
     if not alignment.placed:
-        return _unjudged(count, engine)
+        # Less was said than any part of the line, or none of it can be read.
+        return _zeros(count, "wrong_text", engine) if alignment.unsaid else _unjudged(count, engine)
     rows = segments(alignment.placed)
     native = nativeness(recording.samples, rows)
     if native is None:
-        return _unjudged(count, engine)
+        return _zeros(count, "wrong_text", engine)
     line = _Line(alignment, rows, native, mel, pitch)
     if network is None or alignment.hearing is None:
         judged = _by_gop(calibration, line)
@@ -123,15 +126,14 @@ def _by_gop(calibration: Calibration, line: _Line) -> _Judged | None:
     evidence = TextEvidence.native(native)
     scores = phone_scores(rows.phones, native.phones, calibration.gop) / PHONE_TO_PERCENT
     words = rows.word_means(scores)
-    absent = _absent(calibration, "gop", word_features(rows, evidence, scores, words), evidence)
-    if absent is None:
+    found = word_features(rows, evidence, scores, words)
+    credit = give_credit(calibration, "gop", found, evidence)
+    if credit is None:
         return None
-    features = line_features(
-        line.alignment, rows, scores, words,
-        evidence=evidence, native=native,
-        mel=line.mel, pitch=line.pitch, norms=calibration.durations,
-    )  # fmt: skip
-    return _Judged(scores, words, _line_scores(calibration, "gop", features), absent)
+    by_line = _line_scores(
+        calibration, "gop", line, credit.said, phones=scores, words=words, evidence=evidence
+    )
+    return _Judged(scores, words, by_line, credit)
 
 
 def _by_network(
@@ -150,38 +152,50 @@ def _by_network(
     path = PathEvidence.of(hearing.path)
     evidence = gather(hearing.heard.posteriors, rows, path, native.path)
     raw, raw_words = judgement.phones.astype(np.float64), judgement.words.astype(np.float64)
-    absent = _absent(
-        calibration, "network", word_features(rows, evidence, raw, raw_words), evidence
-    )
-    if absent is None:
+    found = word_features(rows, evidence, raw, raw_words)
+    credit = give_credit(calibration, "network", found, evidence)
+    if credit is None:
         return None
-    features = line_features(
-        line.alignment, rows, raw, raw_words, judgement.line,
-        evidence=evidence, native=native, mel=line.mel, pitch=line.pitch, norms=norms,
+    by_line = _line_scores(
+        calibration, "network", line, credit.said,
+        phones=raw, words=raw_words, line_scores=judgement.line, evidence=evidence,
     )  # fmt: skip
     phones = refinement.refine(rows, judgement, evidence, native, mel=line.mel, norms=norms)
     return _Judged(
         phones,
         refined_words(rows, phones, raw_words),
-        _line_scores(calibration, "network", features),
-        absent,
+        by_line,
+        credit,
         evidence,
         find_insertions(hearing.path, line.alignment.placed),
     )
 
 
-def _absent(
-    calibration: Calibration, scorer: str, words: NDArray[np.float64], evidence: TextEvidence
-) -> NDArray[np.bool_] | None:
-    """Return which words were not said, by their `word_features`; None when it is another text."""
-    if calibration.wrong_text[scorer].flags(line_evidence(words, evidence)):
-        return None
-    return np.array([calibration.omission[scorer].flags(row) for row in words])
-
-
 def _line_scores(
-    calibration: Calibration, scorer: str, features: NDArray[np.float64]
+    calibration: Calibration,
+    scorer: str,
+    line: _Line,
+    said: NDArray[np.bool_],
+    *,
+    phones: NDArray[np.float64],
+    words: NDArray[np.float64],
+    line_scores: NDArray[np.floating] | None = None,
+    evidence: TextEvidence,
 ) -> dict[str, float]:
+    """Score the line on the words that were said: what was not has no place and no duration."""
+    alignment, rows, native = line.alignment, line.rows, line.native
+    if not said.all():
+        absent = {word.index for word, own in zip(alignment.placed, said, strict=True) if not own}
+        alignment = alignment.without(absent)
+        own = said[rows.word_rows()]
+        rows = Segments.at(rows.phones[own], rows.spans[own], rows.words[own])
+        native, evidence = native.of(own), evidence.of(own)
+        phones, words = phones[own], words[said]
+    features = line_features(
+        alignment, rows, phones, words, line_scores,
+        evidence=evidence, native=native,
+        mel=line.mel, pitch=line.pitch, norms=calibration.durations,
+    )  # fmt: skip
     return {name: calibration.heads[scorer][name].score(features) for name in HEADS}
 
 
@@ -192,33 +206,38 @@ def _told(
     engine: dict[str, str],
     calibration: Calibration,
 ) -> Assessment:
-    """Tell the scores by reference word; what was not said counts 0 in all that it enters."""
+    """Tell the scores by reference word; all count by their credit, what was not said 0."""
     words = [WordAssessment(index, "ok", None, ()) for index in range(count)]
+    for index in alignment.unsaid:
+        words[index] = WordAssessment(index, "omitted", 0.0, ())
     at = 0
     for row, word in enumerate(alignment.placed):
-        missing = bool(judged.absent[row])
+        credit = float(judged.credit.words[row]) * judged.credit.line
+        missing = credit == 0.0
         phones = []
         for phone in word.phones:
-            score = 0.0 if missing else _percent(float(judged.phones[at]))
+            score = _percent(float(judged.phones[at]))
             said = None
             if judged.evidence is not None and not missing:
                 said = said_instead(judged.evidence.phones[at], phone.phone, score)
             phones.append(
                 PhoneAssessment(
-                    phone.phone, phone.start, phone.end, score,
+                    phone.phone, phone.start, phone.end, credit * score,
                     said.phone if said else None, said.confidence if said else None,
                 )
             )  # fmt: skip
             at += 1
-        score = 0.0 if missing else _percent(float(judged.words[row]))
+        score = credit * _percent(float(judged.words[row]))
         status: WordStatus = "ok" if score >= MISPRONOUNCED_BELOW else "mispronounced"
         status = "omitted" if missing else status
         words[word.index] = WordAssessment(word.index, status, score, tuple(phones))
-    said_share = 1.0 - sum(word.status == "omitted" for word in words) / len(alignment.placed)
+    read = len(alignment.placed) + len(alignment.unsaid)
+    said_share = 1.0 - sum(word.status == "omitted" for word in words) / read
+    line = {name: score * judged.credit.line for name, score in judged.line.items()}
     parts = {
-        "pronunciation": judged.line["accuracy"] * said_share,
-        "fluency": judged.line["fluency"],
-        "prosody": judged.line["prosodic"],
+        "pronunciation": line["accuracy"] * float(judged.credit.words.sum()) / read,
+        "fluency": line["fluency"],
+        "prosody": line["prosodic"],
     }
     return Assessment(
         words=tuple(words),

@@ -126,6 +126,8 @@ def score(
         assessment = assess(
             recording, reference, alignment, pitch=own_pitch, profile=options.profile
         )
+        # What was not said has no place, wherever the line's path had to put it.
+        alignment = alignment.without(_omitted(assessment))
         fluency = measure_fluency(alignment)
     heard = assessment.speech == "ok"
     with clock.stage("compare"):
@@ -150,7 +152,6 @@ def score(
                 overall=scores.overall,
             )
         )
-    omitted = _omitted(assessment)
     return AnalysisResult(
         scores=scores,
         weights=weights,
@@ -158,7 +159,7 @@ def score(
             word_result(
                 reference.words[word.index],
                 word,
-                None if word.index in omitted else alignment.words[word.index],
+                alignment.words[word.index],
                 _word_scores(word.index, word.score, compared),
             )
             for word in assessment.words
@@ -256,8 +257,7 @@ def _compare(
         return _Comparison()
     omitted = _omitted(assessment)
     ours: list[Span | None] = [
-        None if word is None or word.index in omitted else (word.start, word.end)
-        for word in alignment.words
+        None if word is None else (word.start, word.end) for word in alignment.words
     ]
     theirs: list[Span | None] = [
         None if word.start is None or word.end is None else (word.start, word.end)

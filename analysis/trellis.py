@@ -99,19 +99,25 @@ class Path(Placement):
     @property
     def fit(self) -> float:
         """The path's log likelihood over that of any phones at all, a frame of speech; nats."""
-        speech = max(int(self._speech.sum()), 1)
-        return float(self.score - self._search.evidence.max(axis=1).sum()) / speech
+        return _fit(self._search.evidence, self.score)
 
     @property
     def speech_share(self) -> float:
         """The share of frames that no silence fits best."""
-        return float(self._speech.mean())
+        return float(_speech(self._search.evidence).mean())
 
-    @cached_property
-    def _speech(self) -> NDArray[np.bool_]:
-        classes = self._search.evidence.argmax(axis=1)
-        speech: NDArray[np.bool_] = classes != self._search.evidence.shape[1] - 1
-        return speech
+    @property
+    def shortened(self) -> float:
+        """Log likelihood won when the line may end early or begin late.
+
+        The evidence that words at one of its ends were not said, in nats. Negative: they were.
+        """
+        found, states = self._search, self._search.states
+        early = np.maximum(found.forward[-1, states.ends], found.forward[-1, states.ends + 1])
+        late = np.maximum(found.onward[0, states.starts], found.onward[0, states.starts - 1])
+        if len(early) == 1:
+            return 0.0
+        return float(max(early[:-1].max(), late[1:].max())) - self.score
 
     @cached_property
     def presence(self) -> NDArray[np.float64]:
@@ -140,6 +146,18 @@ class Path(Placement):
         found = self._search
         speech = found.evidence[:, :-1].max(axis=1) - EXTRA_COST
         return _with_extra(found.forward, found.onward, speech, found.states)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Words of a line that follow each other: from `first` to before `past`.
+
+    `fit` is that of the path through them alone; see `Path.fit`.
+    """
+
+    first: int
+    past: int
+    fit: float
 
 
 def best_path(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> Path | None:
@@ -189,6 +207,30 @@ def best_places(
     return Placement(np.stack((spans[::each, 0], spans[each - 1 :: each, 1]), axis=1), score)
 
 
+def best_part(evidence: NDArray[np.float64], words: Sequence[Sequence[str]]) -> Part | None:
+    """Find the words, one after another, that fit best as all that was said.
+
+    Parameters
+    ----------
+    evidence, words : as `best_path` takes them; there may be fewer frames than phones.
+
+    Returns
+    -------
+    Part or None
+        None when silence fits better than any word.
+    """
+    states = _states(words, 1)
+    forward, step = _forward(evidence, states, 2, anywhere=True)
+    ending = forward[(len(evidence) - 1) % 2]
+    finals = np.concatenate((states.ends, states.ends + 1))
+    final = int(finals[ending[finals].argmax()])
+    first = np.searchsorted(states.ends, _passed(step, final)[0])
+    past = np.searchsorted(states.starts, final, side="right")
+    if first >= past:
+        return None
+    return Part(int(first), int(past), _fit(evidence, float(ending[final])))
+
+
 def log_evidence(
     posteriors: NDArray[np.float32],
     log_priors: NDArray[np.float64],
@@ -229,14 +271,21 @@ def _search(
 
 
 def _forward(
-    evidence: NDArray[np.float64], states: _States, kept_rows: int
+    evidence: NDArray[np.float64], states: _States, kept_rows: int, *, anywhere: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Return the best scores of the last rows, row t at t modulo their number, and all steps."""
+    """Return the best scores of the last rows, row t at t modulo their number, and all steps.
+
+    A path begins with the first word or the silence before it; `anywhere`, with any.
+    """
     frames, count = len(evidence), len(states.columns)
     step = np.zeros((frames, count), dtype=np.int8)
     # Each row holds what its frame says, until the best way to it is added.
     scores = np.take(evidence[:kept_rows], states.columns, axis=1)
-    scores[0, 2:] = _NEVER
+    begins = np.zeros(count, dtype=bool)
+    begins[:2] = True
+    if anywhere:
+        begins[states.starts] = begins[states.starts - 1] = True
+    scores[0, ~begins] = _NEVER
     closed = states.closed
     # Whole rows at a time, into arrays made once: a maximum over three rows, as an axis, takes
     # numpy twice as long.
@@ -351,13 +400,30 @@ def _with_extra(
     return scores, spans
 
 
+def _fit(evidence: NDArray[np.float64], score: float) -> float:
+    speech = max(int(_speech(evidence).sum()), 1)
+    return float(score - evidence.max(axis=1).sum()) / speech
+
+
+def _speech(evidence: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (frames,) whether something else than silence fits best."""
+    speech: NDArray[np.bool_] = evidence.argmax(axis=1) != evidence.shape[1] - 1
+    return speech
+
+
 def _trace(step: NDArray[np.int8], final: int, states: _States) -> NDArray[np.int64]:
     """Return (spoken states, 2): the first frame in each, and the one past its last."""
+    at = _passed(step, final)
+    first = np.searchsorted(at, states.spoken, side="left")
+    past = np.searchsorted(at, states.spoken, side="right")
+    return np.stack((first, past), axis=1)
+
+
+def _passed(step: NDArray[np.int8], final: int) -> NDArray[np.int64]:
+    """Return (frames,) the state that the path to `final` is in."""
     at = np.empty(len(step), dtype=np.int64)
     state = final
     for t in range(len(step) - 1, -1, -1):
         at[t] = state
         state -= int(step[t, state])
-    first = np.searchsorted(at, states.spoken, side="left")
-    past = np.searchsorted(at, states.spoken, side="right")
-    return np.stack((first, past), axis=1)
+    return at

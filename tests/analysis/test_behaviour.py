@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -174,6 +175,77 @@ def test_noise_alone_gets_zeros_and_a_reason(speech: Speech) -> None:
     result = score(noise, speech.reference("lantern"))
     assert result.scores.overall == 0.0
     assert feedback(result)[0] in ("no_speech", "wrong_text")
+
+
+def words_of(speech: Speech, line: str, first: int, past: int) -> AnalysisResult:
+    """A line of which some words were said, the others cut off at its ends."""
+    said = Reference.from_textgrid(speech.path(line, "good.TextGrid").read_bytes()).words
+    start, end = said[first].start, said[past - 1].end
+    assert start is not None
+    assert end is not None
+    samples = speech.recording(line, "good").samples
+    part = samples[int(start * SAMPLE_RATE_HZ) : int(end * SAMPLE_RATE_HZ)]
+    return score(
+        Recording.from_samples(np.pad(part, SAMPLE_RATE_HZ // 2), SAMPLE_RATE_HZ),
+        speech.reference(line),
+    )
+
+
+def test_a_line_that_breaks_off_falls_word_by_word_and_says_what_is_missing(speech: Speech) -> None:
+    counts = (18, 15, 12, 9, 6, 3, 1)
+    results = [words_of(speech, "harbor", 0, count) for count in counts]
+    overall = [result.scores.overall or 0.0 for result in results]
+    assert overall == sorted(overall, reverse=True)
+    assert min(before - after for before, after in pairwise(overall)) > 5.0
+    for count, result in zip(counts, results, strict=True):
+        assert result.scores.completeness == pytest.approx(100.0 * count / 18, abs=6.0)
+        assert [word.status == "omitted" for word in result.words] == [
+            index >= count for index in range(18)
+        ]
+    assert all("omitted" in feedback(result) for result in results[1:])
+    half = results[counts.index(9)]
+    assert 40.0 < overall[counts.index(9)] < 60.0
+    assert half.words[8].scores.pronunciation == pytest.approx(
+        results[0].words[8].scores.pronunciation or 0.0, abs=20.0
+    )
+
+
+def test_the_end_of_a_line_counts_as_much_as_its_beginning(speech: Speech) -> None:
+    result = words_of(speech, "harbor", 10, 18)
+    assert result.scores.completeness == pytest.approx(100.0 * 8 / 18, abs=0.01)
+    assert feedback(result)[0] == "omitted"
+    assert all(word.user is None for word in result.words[:10])
+    assert 30.0 < (result.scores.overall or 0.0) < 60.0
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.0, 1.5, 1.8])
+def test_a_few_words_of_a_long_line_have_low_scores_and_not_none(
+    speech: Speech, seconds: float
+) -> None:
+    samples = speech.recording("winter", "good").samples[: int(seconds * SAMPLE_RATE_HZ)]
+    result = score(Recording.from_samples(samples, SAMPLE_RATE_HZ), speech.reference("winter"))
+    assert 0.0 <= (result.scores.overall if result.scores.overall is not None else -1.0) < 30.0
+    assert all(word.scores.pronunciation is not None for word in result.words)
+    assert sum(word.status == "omitted" for word in result.words) >= 20
+    assert feedback(result)[0] in ("omitted", "no_speech", "wrong_text")
+
+
+def test_more_phones_than_there_is_sound_for_are_another_text(speech: Speech) -> None:
+    """No part of this line is what was said, and there is too little sound for all of it."""
+    samples = speech.recording("lantern", "good").samples[: int(0.9 * SAMPLE_RATE_HZ)]
+    line = Reference.from_text(" ".join(["strengths prompts scrunched"] * 6))
+    result = score(Recording.from_samples(samples, SAMPLE_RATE_HZ), line)
+    assert feedback(result)[0] == "wrong_text"
+    assert set(result.scores.model_dump(exclude={"timing", "pitch"}).values()) == {0.0}
+    assert {word.status for word in result.words} == {"omitted"}
+
+
+def test_speech_has_the_rate_of_the_words_that_were_said(speech: Speech) -> None:
+    said = Reference.from_textgrid(speech.path("lantern", "omitted.TextGrid").read_bytes())
+    known = score(speech.recording("lantern", "omitted"), said).fluency
+    found = speech.scored("lantern", "omitted").fluency
+    assert found.syllables == known.syllables
+    assert found.speech_rate == pytest.approx(known.speech_rate or 0.0, rel=0.05)
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3], ids=["nothing", "hiss"])

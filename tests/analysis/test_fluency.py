@@ -69,6 +69,16 @@ def test_words_that_were_not_placed_are_passed_over() -> None:
     assert measure_fluency(holed) == measure_fluency(whole)
 
 
+def test_words_that_were_not_said_after_all_have_no_syllables() -> None:
+    whole = line(CAT, TEE, CAT)
+    said = whole.without({1})
+    assert said.unsaid == {1}
+    assert measure_fluency(said).syllables == 2
+    assert measure_fluency(said) == measure_fluency(
+        Alignment((whole.words[0], None, whole.words[2]), "network")
+    )
+
+
 def test_a_line_with_no_placed_word_has_no_measures() -> None:
     found = measure_fluency(Alignment((None, None), "none"))
     assert found.speech_rate is found.articulation_rate is found.npvi_vowels is None

@@ -12,6 +12,7 @@ from analysis.trellis import (
     LEAST_EXTRA_FRAMES,
     Path,
     Placement,
+    best_part,
     best_path,
     best_places,
     log_evidence,
@@ -185,3 +186,37 @@ def test_the_fit_is_a_frame_of_speech_s_share_of_what_the_text_lacks() -> None:
     other = path_through(found, [THE, BIG])
     lacking = found.max(axis=1).sum() - other.score
     assert other.fit == pytest.approx(-lacking / 25)
+
+
+LINE = [THE, CAT, SAT, BIG, THE, BIG]
+
+
+@pytest.mark.parametrize(("first", "past"), [(0, 3), (0, 1), (3, 6), (2, 5), (0, 6)])
+def test_the_part_that_was_said_is_found_wherever_it_stands(first: int, past: int) -> None:
+    found = evidence(LINE[first:past])
+    part = best_part(found, LINE)
+    assert part is not None
+    assert part.fit == pytest.approx(0.0)
+    assert [*LINE[part.first : part.past]] == LINE[first:past]
+
+
+def test_a_part_is_found_where_there_are_fewer_frames_than_phones() -> None:
+    found = evidence([THE], each=2, silence=1)
+    assert best_path(found, LINE) is None
+    part = best_part(found, LINE)
+    assert part is not None
+    assert LINE[part.first : part.past] == [THE]
+
+
+def test_silence_is_no_part_of_a_line() -> None:
+    assert best_part(evidence([]), LINE) is None
+
+
+@pytest.mark.parametrize("said", [slice(0, 4), slice(2, 6)], ids=["no end", "no beginning"])
+def test_a_line_wins_by_leaving_out_what_one_of_its_ends_lacks(said: slice) -> None:
+    assert path_through(evidence(LINE[said]), LINE).shortened > 15.0
+
+
+def test_a_line_that_was_said_to_its_ends_wins_nothing() -> None:
+    assert path_through(evidence(LINE), LINE).shortened < 0.0
+    assert path_through(evidence([CAT]), [CAT]).shortened == 0.0
