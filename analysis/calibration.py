@@ -25,6 +25,8 @@ CALIBRATION_PATH: Final = Path(__file__).parent / "data" / "calibration.json"
 FEATURES: Final = {"network": NETWORK_NAMES, "gop": NAMES}
 # Those that have a head of their own; the total is a blend of them.
 HEADS: Final = LINE_SCORES[:3]
+# Up to here a detector says nothing: of 361 lines none is so doubtful as it was read.
+DOUBT_FROM: Final = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +56,19 @@ class Detector:
     bias: float
     threshold: float
 
+    def probability(self, features: NDArray[np.float64]) -> float:
+        """Return how probable it is, where it is as frequent as its contrary."""
+        z = float(np.clip(self.bias + features @ self.weights, -50.0, 50.0))
+        return 1.0 / (1.0 + math.exp(-z))
+
     def flags(self, features: NDArray[np.float64]) -> bool:
         """Return whether what is detected is more probable than the threshold."""
-        z = float(np.clip(self.bias + features @ self.weights, -50.0, 50.0))
-        return 1.0 / (1.0 + math.exp(-z)) > self.threshold
+        return self.probability(features) > self.threshold
+
+    def credit(self, features: NDArray[np.float64]) -> float:
+        """Return what scores count for where this may be: from 1 down to 0 at the threshold."""
+        doubt = (self.probability(features) - DOUBT_FROM) / (self.threshold - DOUBT_FROM)
+        return 1.0 - min(max(doubt, 0.0), 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.calibration import CALIBRATION_PATH, FEATURES, HEADS, load_calibration
+from analysis.calibration import CALIBRATION_PATH, FEATURES, HEADS, Detector, load_calibration
 from analysis.line_features import LINE_SCORES, NAMES, NETWORK_NAMES
 from analysis.network import load_network
 from analysis.phones import PHONES
@@ -99,3 +99,14 @@ def test_everything_is_loaded_in_under_a_third_of_a_second_of_cpu() -> None:
         float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(2)
     )
     assert best < 0.3
+
+
+def test_what_a_detector_does_not_say_for_sure_it_says_by_degrees() -> None:
+    detector = Detector(np.array([1.0]), 0.0, threshold=0.9)
+    found = [detector.credit(np.array([z])) for z in np.linspace(-6.0, 6.0, 121)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == detector.credit(np.array([0.0])) == 1.0
+    assert 0.0 < detector.credit(np.array([1.5])) < 1.0
+    assert detector.credit(np.array([2.2])) == 0.0
+    assert all(detector.flags(np.array([z])) is (detector.credit(np.array([z])) == 0.0)
+               for z in (-6.0, 0.0, 1.5, 2.19, 2.3))  # fmt: skip

@@ -259,6 +259,40 @@ def test_a_mixture_lies_between_good_and_bad(good: Assessment) -> None:
     assert given(found.pronunciation) < given(good.pronunciation)
 
 
+@pytest.mark.parametrize("silenced", [True, False], ids=["silenced", "cut out"])
+@pytest.mark.parametrize(("line", "index"), [("lantern", 5), ("lantern", 6), ("lantern", 8)])
+def test_a_word_of_three_phones_that_was_not_said_has_next_to_no_score(
+    line: str, index: int, silenced: bool
+) -> None:
+    heard = recording(f"{line}/good.flac")
+    word = Aligner().align(heard, reference(line)).words[index]
+    assert word is not None
+    before, after = (heard.samples[: int(RATE * word.start)], heard.samples[int(RATE * word.end) :])
+    between = np.zeros(len(heard.samples) - len(before) - len(after) if silenced else 0, np.float32)
+    found = judge(of_samples(np.concatenate((before, between, after))), reference(line))
+    assert found.words[index].status != "ok"
+    assert given(found.words[index].score) < 20.0
+    assert all(given(phone.score) < 20.0 for phone in found.words[index].phones)
+
+
+@pytest.mark.parametrize("line", ["lantern", "harbor", "stranger", "winter"])
+def test_a_line_played_backwards_is_not_the_line(line: str) -> None:
+    found = judge(of_samples(recording(f"{line}/good.flac").samples[::-1]), reference(line))
+    assert given(found.total) < 35.0
+
+
+@pytest.mark.parametrize(("word", "text"), [("before", "hello"), ("never", "no"), ("told", "stop")])
+def test_another_word_scores_far_below_the_same_word(word: str, text: str) -> None:
+    line = "stranger" if word == "before" else "harbor"
+    heard = recording(f"{line}/good.flac")
+    place = next(one for one in Aligner().align(heard, reference(line)).placed if one.word == word)
+    alone = of_samples(
+        heard.samples[int(RATE * (place.start - 0.05)) : int(RATE * (place.end + 0.05))]
+    )
+    assert given(judge(alone, Reference.from_text(text)).total) < 35.0
+    assert given(judge(alone, Reference.from_text(word)).total) > 60.0
+
+
 def _summary(line: str) -> tuple[float | None, tuple[float | None, ...]]:
     found = judge(recording(f"{line}/good.flac"), reference(line))
     return found.total, tuple(word.score for word in found.words)
