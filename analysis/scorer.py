@@ -267,7 +267,7 @@ def _zeros(count: int, speech: Speech, engine: dict[str, str]) -> Assessment:
 
 
 def _unjudged(count: int, engine: dict[str, str]) -> Assessment:
-    """Return the assessment of a line that could not be placed: nothing can be said of it."""
+    """Return the assessment of a line that cannot be read: nothing can be said of it."""
     return Assessment(
         words=tuple(WordAssessment(index, "ok", None, ()) for index in range(count)),
         pronunciation=None,

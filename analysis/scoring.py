@@ -109,7 +109,7 @@ def score(
     AnalysisResult
         A function of the two inputs, the options and the version alone, `timings_ms` aside.
         A recording that is silent or says something else gets zeros and says so in its feedback;
-        a line that cannot be aligned gets null scores. Neither is an exception.
+        a text that cannot be read gets null scores. Neither is an exception.
 
     Raises
     ------

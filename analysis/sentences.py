@@ -22,8 +22,8 @@ SENTENCES: Final[dict[str, dict[Language, str]]] = {
         "ko": "대사와 다른 말로 들렸어요. 다시 듣고 같은 말을 따라 해 보세요.",
     },
     "not_aligned": {
-        "en": "The line could not be found in the recording, so some scores are missing.",
-        "ko": "녹음에서 대사를 찾지 못해 일부 점수가 빠졌어요.",
+        "en": "The line could not be read as English, so some scores are missing.",
+        "ko": "대사를 영어로 읽을 수 없어 일부 점수가 빠졌어요.",
     },
     "omitted": {
         "en": "You left out “{words}”.",
