@@ -1,6 +1,6 @@
-"""Takes messages from the queues, has their jobs done under a lease, and settles them.
+"""Takes messages from the queues and has their jobs done, each under a lease.
 
-    poll (one task a queue) ──> one task a message: lease, pipeline, settlement
+    poll (one task a queue) ──> one task a message (worker/attempt.py): pipeline, settlement
 
 A poll first reserves permits for exactly the messages it asks for. Draining: the polls end, what
 has not started is handed back, what has started may finish.
@@ -11,29 +11,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
-from worker import logs, spans
-from worker.backlog import can_come_back
-from worker.contract import Addressee
-from worker.failures import ErrorCode, JobFailure, LeaseLost, Policy, classify
+from worker import logs
+from worker.attempt import HAND_BACK_TIMEOUT_S
+from worker.failures import classify
 from worker.queue import Message, SqsError, new_attempt_id
 from worker.quotas import MAX_BATCH
-from worker.settlement import Action, decide
 from worker.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
+    from worker.attempt import Attempts
     from worker.ecs import TaskProtection
     from worker.intake import Intake
     from worker.lease import LeaseKeeper
     from worker.metrics import Metrics
-    from worker.pipeline import Pipeline
     from worker.queue import Queue
-    from worker.settlement import Settlement
-    from worker.sinks import Sinks
 
 POLL_ERROR_FIRST_S: Final = 1.0
 POLL_ERROR_MAX_S: Final = 30.0
@@ -50,7 +45,6 @@ EMPTY_CHECKS: Final = 2
 EMPTY_CHECK_PAUSE_S: Final = 0.5
 """SQS's counts are approximate: they are read twice before a queue is taken for empty."""
 
-HAND_BACK_TIMEOUT_S: Final = 5.0
 HAND_BACK_MARGIN_S: Final = 1.0
 """How much longer the drain waits for hand-backs and deletes than each hand-back may take."""
 
@@ -74,9 +68,7 @@ class Consumer:
         *,
         intake: Intake,
         leases: LeaseKeeper,
-        pipeline: Pipeline,
-        settlement: Settlement,
-        sinks: Sinks,
+        attempts: Attempts,
         metrics: Metrics,
         wait_time_s: int,
         protection: TaskProtection | None = None,
@@ -85,9 +77,7 @@ class Consumer:
         self._queues = queues
         self._intake = intake
         self._leases = leases
-        self._pipeline = pipeline
-        self._settlement = settlement
-        self._sinks = sinks
+        self._attempts = attempts
         self._metrics = metrics
         self._wait_time_s = min(wait_time_s, EMPTY_WAIT_S) if until_empty else wait_time_s
         self._protection = protection
@@ -96,8 +86,8 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._polling_since: dict[int, float] = {}
         self._polls: list[asyncio.Task[None]] = []
-        self.unsettled = 0
-        """Messages that a stop could neither settle nor hand back."""
+        self._left = 0
+        """Messages that were still being worked on when a drain had waited long enough."""
 
     async def run(self) -> None:
         """Poll until told to stop; returns when the last receive has ended."""
@@ -135,7 +125,7 @@ class Consumer:
         await self._wait_for_work(grace_s)
         self.cut()
         await self._wait_for_work(HAND_BACK_TIMEOUT_S + HAND_BACK_MARGIN_S)
-        self.unsettled += len(self._work)
+        self._left = len(self._work)
         self._renewing.cancel()
         # A delete that is still not answered has had its time: whoever waits for it is told.
         await asyncio.gather(*(queue.flush(within_s=0) for queue in self._queues))
@@ -150,6 +140,11 @@ class Consumer:
         tasks = [work.task for work in self._work if work.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout_s)
+
+    @property
+    def unsettled(self) -> int:
+        """Messages that a stop could neither settle nor hand back."""
+        return self._left + self._attempts.unsettled
 
     @property
     def in_flight(self) -> int:
@@ -282,14 +277,14 @@ class Consumer:
         work = Work(self._leases.take(message), rank)
         self._work.add(work)
         self._metrics.in_flight(1)
-        work.task = asyncio.create_task(self._run(work))
+        work.task = asyncio.create_task(self._attempts.run(work))
         work.lease.on_lost(work.task.cancel)
         work.task.add_done_callback(lambda _: self._end(work))
         self._tell_protection()
 
     def _end(self, work: Work) -> None:
         """Give back whatever the job still holds, also if its task never ran."""
-        self._free_permit(work)
+        work.free_permit(self._intake)
         self._leases.release(work.lease)
         self._work.discard(work)
         self._metrics.in_flight(-1)
@@ -298,135 +293,6 @@ class Consumer:
     def _tell_protection(self) -> None:
         if self._protection is not None:
             self._protection.jobs_in_flight(len(self._work))
-
-    def _free_permit(self, work: Work) -> None:
-        if work.holds_permit:
-            work.holds_permit = False
-            self._intake.release(work.rank)
-
-    async def _run(self, work: Work) -> None:
-        """Do one job and settle its message, with its names in every log line."""
-        message = work.lease.message
-        with (
-            logs.bound(
-                message_id=message.message_id,
-                receive_count=message.receive_count,
-                queue=message.queue.name,
-            ),
-            spans.processing(message) as span,
-        ):
-            started = time.monotonic()
-            try:
-                outcome, code = await self._work_and_settle(work)
-            except (asyncio.CancelledError, LeaseLost):
-                outcome, code = await self._after_a_cut(work), None
-            except Exception:
-                log.exception("settlement_raised")
-                outcome, code = "left_to_visibility_timeout", str(ErrorCode.INTERNAL_ERROR)
-            took_s = time.monotonic() - started
-            self._metrics.job_duration("total", took_s)
-            spans.settled(span, outcome, code)
-            log.info("job_done", outcome=outcome, code=code, duration_ms=round(took_s * 1000))
-
-    async def _work_and_settle(self, work: Work) -> tuple[str, str | None]:
-        loop = asyncio.get_running_loop()
-        slot_since: float | None = None
-
-        def scored() -> None:
-            work.has_started = True
-            if slot_since is not None and work.holds_permit:
-                self._intake.slot_was_held(loop.time() - slot_since)
-            self._free_permit(work)
-
-        def started() -> None:
-            nonlocal slot_since
-            slot_since = loop.time()
-            work.has_started = True
-
-        failure: JobFailure | None = None
-        deadline = asyncio.timeout_at(work.lease.work_until)
-        try:
-            async with deadline:
-                await self._pipeline.run(
-                    work.lease.message,
-                    on_started=started,
-                    on_scored=scored,
-                    delivery=work.delivery,
-                )
-        except JobFailure as raised:
-            failure = raised
-        except LeaseLost:
-            raise
-        except Exception as error:
-            if work.delivery.is_done:
-                log.warning("delivered_mark_not_written", error=type(error).__name__)
-            elif deadline.expired():
-                failure = JobFailure(
-                    ErrorCode.JOB_TIMEOUT, "The job was not done within WORKER_JOB_TIMEOUT_S."
-                )
-            else:
-                log.exception("job_raised")
-                failure = classify(error)
-        if failure is None:
-            await self._settlement.succeeded(work.lease)
-            return "completed", None
-        log.warning(
-            "job_failed", code=str(failure.code), stage=str(failure.stage), reason=failure.message
-        )
-        try:
-            place = await self._place_to_tell(work.lease.message, failure)
-        except JobFailure as turned_away:
-            await self._settlement.back_off(work.lease, turned_away)
-            return str(Action.BACK_OFF), str(failure.code)
-        with place:
-            scored()
-            decision = await self._settlement.failed(
-                work.lease, failure, result_queue_has_it=work.delivery.result_queue_has_it
-            )
-        return str(decision.action), str(failure.code)
-
-    async def _place_to_tell(
-        self, message: Message, failure: JobFailure
-    ) -> AbstractContextManager[object]:
-        """A place in the backlog where an event is sent; a back-off waits for no delivery.
-
-        Raises
-        ------
-        JobFailure
-            There is none now: its job is to come back.
-        """
-        decision = decide(
-            failure,
-            receive_count=message.receive_count,
-            max_receives=message.queue.max_receive_count,
-        )
-        if decision.action is Action.BACK_OFF:
-            return nullcontext()
-        # One that loses its analysis process would lose another for the sake of its event.
-        may_wait = failure.policy is not Policy.RETRY_LIMITED and can_come_back(
-            message.receive_count, message.queue.max_receive_count
-        )
-        return await self._sinks.place(
-            Addressee.salvage(message.body).webhook_url, can_come_back=may_wait
-        )
-
-    async def _after_a_cut(self, work: Work) -> str:
-        """The job was stopped: by the loss of its lease, or by a drain."""
-        if work.lease.lost_by is not None:
-            return f"lease_lost_{work.lease.lost_by}"
-        if work.lease.is_released:
-            return "settled"
-        work.is_handed_back = True
-        try:
-            async with asyncio.timeout(HAND_BACK_TIMEOUT_S):
-                if await self._settlement.hand_back(work.lease):
-                    return "released"
-        except (LeaseLost, TimeoutError):
-            pass
-        except Exception:
-            log.exception("hand_back_raised")
-        self.unsettled += 1
-        return "left_to_visibility_timeout"
 
 
 def _attempt_id(queue: Queue) -> str | None:

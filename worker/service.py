@@ -11,6 +11,7 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker import logs, tracing
+from worker.attempt import Attempts
 from worker.aws import AwsClients, open_clients
 from worker.consumer import Consumer
 from worker.core import WarmUpError, open_analysts, open_core
@@ -133,15 +134,19 @@ async def _serve(
             queues,
             intake=intake,
             leases=leases,
-            pipeline=core.pipeline,
-            settlement=Settlement(
-                leases,
-                core.sinks,
-                retry_delay_s=settings.retry_delay_s,
-                retry_max_delay_s=settings.retry_max_delay_s,
+            attempts=Attempts(
+                intake=intake,
+                pipeline=core.pipeline,
+                settlement=Settlement(
+                    leases,
+                    core.sinks,
+                    retry_delay_s=settings.retry_delay_s,
+                    retry_max_delay_s=settings.retry_max_delay_s,
+                    metrics=metrics,
+                ),
+                sinks=core.sinks,
                 metrics=metrics,
             ),
-            sinks=core.sinks,
             metrics=metrics,
             wait_time_s=settings.wait_time_s,
             protection=protection,

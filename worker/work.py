@@ -10,6 +10,7 @@ from worker.sinks import Delivery
 if TYPE_CHECKING:
     import asyncio
 
+    from worker.intake import Intake
     from worker.lease import Lease
 
 
@@ -30,6 +31,12 @@ class Work:
     is_handed_back: bool = False
     delivery: Delivery = field(default_factory=Delivery)
     task: asyncio.Task[None] | None = None
+
+    def free_permit(self, intake: Intake) -> None:
+        """Give the permit back; once."""
+        if self.holds_permit:
+            self.holds_permit = False
+            intake.release(self.rank)
 
     def stop(self) -> None:
         """Stop the job; once, for a second time would stop the handing back.

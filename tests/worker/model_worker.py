@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from tests.worker.sqs_model import Clock, ModelConsumer, ModelQueue, Pending, Points, SqsModel
+from worker.attempt import Attempts
 from worker.consumer import Consumer
 from worker.contract import Addressee, Event, EventType, build_event
 from worker.failures import ErrorCode, JobFailure
@@ -95,7 +96,7 @@ class ModelWorker:
         model: SqsModel,
         taken: list[Event],
         *,
-        consumer_class: type[Consumer] = Consumer,
+        attempts_class: type[Attempts] = Attempts,
         settlement_class: type[Settlement] = Settlement,
         slots: int = 1,
     ) -> None:
@@ -110,19 +111,23 @@ class ModelWorker:
         )
         self.intake = Intake(slots)
         sinks = ModelConsumer(self.points, taken)
-        self.consumer = consumer_class(
+        self.consumer = Consumer(
             [cast("Any", self.queue)],
             intake=self.intake,
             leases=self.leases,
-            pipeline=cast("Any", ModelPipeline(self.points, sinks)),
-            settlement=settlement_class(
-                self.leases,
-                sinks,
-                retry_delay_s=30,
-                retry_max_delay_s=120,
+            attempts=attempts_class(
+                intake=self.intake,
+                pipeline=cast("Any", ModelPipeline(self.points, sinks)),
+                settlement=settlement_class(
+                    self.leases,
+                    sinks,
+                    retry_delay_s=30,
+                    retry_max_delay_s=120,
+                    metrics=METRICS,
+                ),
+                sinks=cast("Any", sinks),
                 metrics=METRICS,
             ),
-            sinks=cast("Any", sinks),
             metrics=METRICS,
             wait_time_s=WAIT_S,
         )

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 
 from tests.worker.model_worker import ModelWorker
 from tests.worker.sqs_model import Clock, Fate, Pending, SqsModel, body_of
-from worker.consumer import Consumer
+from worker.attempt import Attempts
 from worker.contract import Event, EventType
 from worker.failures import ErrorCode, JobFailure
 from worker.intake import MAX_READ_AHEAD
@@ -72,7 +72,7 @@ class Trouble(Enum):
 class Fleet(RuleBasedStateMachine):
     """Two workers, one queue, one consumer of events."""
 
-    consumer_class: type[Consumer] = Consumer
+    attempts_class: type[Attempts] = Attempts
     settlement_class: type[Settlement] = Settlement
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Fleet(RuleBasedStateMachine):
         return ModelWorker(
             self.model,
             self.taken,
-            consumer_class=self.consumer_class,
+            attempts_class=self.attempts_class,
             settlement_class=self.settlement_class,
         )
 
@@ -271,8 +271,8 @@ class DeletesBeforeItCopies(Settlement):
         return await super()._dead_letter(lease, failure, event_delivered=event_delivered)
 
 
-class DeletesOnLeaseLoss(Consumer):
-    """A consumer that takes a lost lease for a finished job."""
+class DeletesOnLeaseLoss(Attempts):
+    """An attempt that takes a lost lease for a finished job."""
 
     async def _after_a_cut(self, work: Any) -> str:
         if work.lease.lost_by is not None:
@@ -297,20 +297,20 @@ class DeletesInsteadOfBackingOff(Settlement):
 
 
 @pytest.mark.parametrize(
-    ("consumer", "settlement"),
+    ("attempts", "settlement"),
     [
-        (Consumer, DeletesBeforeItCopies),
+        (Attempts, DeletesBeforeItCopies),
         (DeletesOnLeaseLoss, Settlement),
-        (Consumer, SettlesWithoutALook),
-        (Consumer, DeletesInsteadOfBackingOff),
+        (Attempts, SettlesWithoutALook),
+        (Attempts, DeletesInsteadOfBackingOff),
     ],
     ids=["delete before copy", "delete on lease loss", "no look at the lease", "no back-off"],
 )
 def test_a_broken_settlement_is_caught(
-    consumer: type[Consumer], settlement: type[Settlement]
+    attempts: type[Attempts], settlement: type[Settlement]
 ) -> None:
     class Broken(Fleet):
-        consumer_class = consumer
+        attempts_class = attempts
         settlement_class = settlement
 
     search = settings(BOUNDED, max_examples=500, report_multiple_bugs=False)
