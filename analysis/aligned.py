@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from analysis.network import Heard
+    from analysis.heard import Heard
     from analysis.trellis import Path
 
 # The native model, and the network that it taught, put a border before the change that is heard:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from analysis.alignment import AlignedWord
+from analysis.aligned import AlignedWord
 from analysis.assessment import WordAssessment
 from analysis.audio import Recording
 from analysis.contour import PitchContour
@@ -15,7 +15,7 @@ from analysis.fluency import Fluency
 from analysis.loudness import LoudnessComparison
 from analysis.melody import PitchComparison
 from analysis.pitch import thin
-from analysis.reference import ReferenceWord
+from analysis.reference_words import ReferenceWord
 from analysis.result import (
     AudioDetail,
     AudioWarningResult,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from analysis.assessment import Profile
-    from analysis.network import Heard, PhoneNetwork
+    from analysis.heard import Heard
+    from analysis.network import PhoneNetwork
 
 # Powers of the prior in the searches beside the alignment's own.
 FURTHER_POWERS: Final[dict[Profile, tuple[float, ...]]] = {"accurate": (0.3, 1.1), "fast": ()}

@@ -11,7 +11,7 @@ from analysis.sentences import SENTENCES, Language, sentence
 from analysis.timing import PART_WEIGHTS
 
 if TYPE_CHECKING:
-    from analysis.alignment import Alignment
+    from analysis.aligned import Alignment
     from analysis.assessment import Assessment, PhoneAssessment, WordAssessment
     from analysis.audio import Recording
     from analysis.contour import PitchContour

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from analysis.audio import Recording
     from analysis.contour import PitchContour
-    from analysis.reference import ReferenceWord
+    from analysis.reference_words import ReferenceWord
     from analysis.textgrid_tiers import Tier
 
 FILM_TIME_S: Final = 120.0

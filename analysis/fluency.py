@@ -12,7 +12,7 @@ import numpy as np
 from analysis.phones import VOWELS
 
 if TYPE_CHECKING:
-    from analysis.alignment import AlignedPhone, Alignment
+    from analysis.aligned import AlignedPhone, Alignment
 
 # A gap that a listener hears as a pause; shorter ones are stop closures and seams between
 # words (Goldman-Eisler 1968 and de Jong & Bosker 2013 put the border at 0.2–0.25 s).

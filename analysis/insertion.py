@@ -10,7 +10,7 @@ from analysis.segments import path_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analysis.alignment import AlignedWord
+    from analysis.aligned import AlignedWord
     from analysis.trellis import Path
 
 # Of 2,500 lines read aloud 3 in 100 have more, most of which are words said twice and other

@@ -15,7 +15,7 @@ from analysis.phones import PHONES, VOWELS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.alignment import Alignment
+    from analysis.aligned import Alignment
     from analysis.contour import PitchContour
     from analysis.evidence import TextEvidence
     from analysis.nativeness import Nativeness

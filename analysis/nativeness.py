@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from analysis.cepstra import WARP, cepstra, frames_around
-from analysis.evidence import PathEvidence
 from analysis.native_evidence import by_phone
 from analysis.native_model import FIRST, LAST, load_native_model
+from analysis.path_evidence import PathEvidence
 from analysis.phones import SILENCE
 from analysis.segments import word_edges
 from analysis.trellis import best_path

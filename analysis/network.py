@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from analysis.heard import Heard
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -21,20 +23,6 @@ SCORER_FILE: Final = "phone_scorer.onnx"
 NO_TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
 # The experts' scale of a phone, which the network speaks.
 TOP_SCORE: Final = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Heard:
-    """What the network hears in a recording, before it is told what should be there.
-
-    Attributes
-    ----------
-    frames : (networks, frames, channels) float32, each network's own view, a frame each 20 ms.
-    posteriors : (frames, 40) float32, p(phone | frame); the last column is silence.
-    """
-
-    frames: NDArray[np.float32]
-    posteriors: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from analysis.numerals import readings
 from analysis.phones import VOWELS, normalise_phones
 
 if TYPE_CHECKING:
-    from analysis.reference import ReferenceWord
+    from analysis.reference_words import ReferenceWord
 
 Source = Literal["reference", "dictionary", "letters"]
 

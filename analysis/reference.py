@@ -23,6 +23,7 @@ from analysis.marks import (
     write_arpabet,
 )
 from analysis.phones import VOWELS
+from analysis.reference_words import ReferencePhone, ReferenceWord
 from analysis.textgrid_tiers import TIME_DIGITS, Interval, Tier, invalid, read_tiers
 
 MAX_WORDS: Final = 1_000
@@ -34,39 +35,6 @@ UNKNOWN_WORD_PHONES: Final = frozenset(("spn",))
 MAX_TIER_NAME_CHARS: Final = 200
 
 _TIER_NAME = re.compile(r"(?:(?P<speaker>.*?)[\s_.:/|-]+)?(?P<kind>word|phone)s?")
-
-
-@dataclass(frozen=True)
-class ReferencePhone:
-    """A phone of the reference in time: ARPAbet without stress, stress digit, seconds."""
-
-    phone: str
-    stress: int | None
-    start: float
-    end: float
-
-
-@dataclass(frozen=True)
-class ReferenceWord:
-    """A word of the line.
-
-    Attributes
-    ----------
-    text : str
-        As given, without the punctuation around it.
-    start, end : float or None
-        Seconds from the start of the clip; None when the reference is text alone.
-    phones : tuple of ReferencePhone
-        In time; empty when the reference has none for this word.
-    pronunciation : tuple of str, or None
-        ARPAbet with stress digits as given; None when the reference does not say it.
-    """
-
-    text: str
-    start: float | None = None
-    end: float | None = None
-    phones: tuple[ReferencePhone, ...] = ()
-    pronunciation: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

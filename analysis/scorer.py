@@ -18,12 +18,13 @@ from analysis.assessment import (
 from analysis.calibration import HEADS, Calibration, load_calibration
 from analysis.consensus import judge
 from analysis.credit import Credit, give_credit
-from analysis.evidence import LineEvidence, PathEvidence, TextEvidence, gather
+from analysis.evidence import LineEvidence, TextEvidence, gather
 from analysis.gop import phone_scores
 from analysis.insertion import Insertion, find_insertions
 from analysis.line_features import line_features
 from analysis.nativeness import Nativeness, nativeness
 from analysis.network import PhoneNetwork, load_network
+from analysis.path_evidence import PathEvidence
 from analysis.presence import holds_speech, word_features
 from analysis.refinement import load_refinement, refined_words
 from analysis.segments import Segments, segments

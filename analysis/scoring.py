@@ -12,7 +12,8 @@ from typing import Final, get_args
 import numpy as np
 
 import analysis
-from analysis.alignment import Aligner, Alignment
+from analysis.aligned import Alignment
+from analysis.alignment import Aligner
 from analysis.assembly import (
     audio_detail,
     feedback_item,

@@ -16,7 +16,7 @@ from analysis.phones import PHONE_INDEX, PHONES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from analysis.alignment import AlignedWord
+    from analysis.aligned import AlignedWord
 
 MEL_FRAME_S: Final = HOP_SAMPLES / SAMPLE_RATE_HZ
 # The network halves the frame rate at its first layer.

@@ -13,7 +13,7 @@ from analysis.fluency import PAUSE_S, npvi
 from analysis.phones import VOWELS
 
 if TYPE_CHECKING:
-    from analysis.alignment import Alignment
+    from analysis.aligned import Alignment
     from analysis.reference import Reference
 
 Floats = NDArray[np.float64]

@@ -27,7 +27,8 @@ from analysis.alignment import Aligner
 from analysis.audio import SAMPLE_RATE_HZ, Recording
 from analysis.melody import compare_pitch
 from analysis.pitch import FIRST_PASS_CEILING_HZ, FIRST_PASS_FLOOR_HZ, track_pitch
-from analysis.reference import Reference, ReferencePhone
+from analysis.reference import Reference
+from analysis.reference_words import ReferencePhone
 from analysis.timing import compare_timing
 from analysis.warp import Span
 

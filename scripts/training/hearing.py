@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from analysis.alignment import AlignedPhone, AlignedWord, Alignment
+from analysis.aligned import AlignedPhone, AlignedWord, Alignment
 from analysis.audio import Recording
 from analysis.line_features import line_features
 from analysis.network import PhoneNetwork

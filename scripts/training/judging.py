@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from analysis.consensus import judge
-from analysis.evidence import LineEvidence, PathEvidence, TextEvidence, gather
+from analysis.evidence import LineEvidence, TextEvidence, gather
 from analysis.gop import phone_scores
 from analysis.native_alignment import native_spans
 from analysis.nativeness import Nativeness, nativeness
 from analysis.network import Judgement, PhoneNetwork
+from analysis.path_evidence import PathEvidence
 from analysis.presence import line_evidence, word_features
 from analysis.scorer import PHONE_TO_PERCENT
 from analysis.segments import Segments, path_seconds, pronunciations

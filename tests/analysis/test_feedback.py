@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from analysis.alignment import AlignedWord, Alignment
+from analysis.aligned import AlignedWord, Alignment
 from analysis.assessment import Assessment, PhoneAssessment, WordAssessment
 from analysis.audio import SAMPLE_RATE_HZ, AudioWarning, Recording
 from analysis.contour import PitchContour
@@ -17,7 +17,8 @@ from analysis.feedback import MAX_ITEMS, Evidence, advise
 from analysis.fluency import measure_fluency
 from analysis.melody import PitchComparison
 from analysis.phones import PHONES
-from analysis.reference import Reference, ReferenceWord
+from analysis.reference import Reference
+from analysis.reference_words import ReferenceWord
 from analysis.sentences import SENTENCES, SOUNDS, Language, sentence
 from analysis.timing import TimingComparison, WordTiming
 

@@ -12,7 +12,8 @@ from analysis.audio import Recording
 from analysis.contour import PitchContour
 from analysis.errors import ReferenceFormatError
 from analysis.film_time import lead_in
-from analysis.reference import Reference, ReferenceWord
+from analysis.reference import Reference
+from analysis.reference_words import ReferenceWord
 from analysis.scoring import score
 from tests.analysis.conftest import FIXTURES, Speech
 from tests.analysis.textgrids import GridTier, Marked, long_text

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from analysis import alignment
-from analysis.alignment import Aligner, Alignment
+from analysis.aligned import Alignment
+from analysis.alignment import Aligner
 from analysis.audio import Recording
 from analysis.native_alignment import native_spans, place_by_native_model
 from analysis.native_model import STATES

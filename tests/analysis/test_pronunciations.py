@@ -9,7 +9,7 @@ from analysis import numerals
 from analysis.numerals import number_words
 from analysis.phones import PHONES, normalise_phones
 from analysis.pronunciations import Pronunciation, normalise_word, pronounce, pronounce_text
-from analysis.reference import ReferencePhone, ReferenceWord
+from analysis.reference_words import ReferencePhone, ReferenceWord
 
 
 def word(

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.alignment import AlignedPhone, AlignedWord, Alignment
-from analysis.reference import Reference, ReferencePhone, ReferenceWord
+from analysis.aligned import AlignedPhone, AlignedWord, Alignment
+from analysis.reference import Reference
+from analysis.reference_words import ReferencePhone, ReferenceWord
 from analysis.timing import TimingComparison, compare_timing
 
 Span = tuple[float, float]
