@@ -7,8 +7,11 @@ comes beyond its part
 - waits here, and with it, once every permit is held by such jobs, the polling: SQS then does the
   waiting, and it costs a job no receive. So it is while no other consumer is known;
 - goes back to the queue where there are others, whose jobs would wait as well, to come back when
-  its consumer should have a place for it. No job does so with more than half of its receives: the
-  rest are for real failures. From then on it waits here, and may take three quarters.
+  its consumer should have a place for it. A job does so with its first receive alone: the others
+  are for real failures. From then on it waits here, and may take three quarters.
+
+What goes to no consumer, but to a results queue or to nobody, has a place like any other; it is not
+another consumer, and no share bounds it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
 
+from worker.failures import MAX_RECEIVES_OF_A_LOST_PROCESS
 from worker.ratelimit import MAX_WAIT_S
 
 SHARE: Final = 0.5
@@ -30,13 +34,13 @@ SHARE: Final = 0.5
 LAST_SHARE: Final = 0.75
 """The same for jobs that cannot go back to the queue, and for a consumer that is alone."""
 
-RECEIVES_FOR_WAITING: Final = 0.5
-"""The part of its receives that a job may spend on waiting in the queue."""
+NO_CONSUMER: Final = ""
+"""The name of those whose events go to no webhook."""
 
 FORGETTING: Final = 0.1
 """The share of the last event in the time that a consumer is taken to need for one."""
 
-MAX_AHEAD_S: Final = 3600.0
+MAX_AHEAD_S: Final = 900.0
 """Nobody is sent away for longer: what is known of a consumer is hardly true for as long."""
 
 MEMORY_S: Final = 600.0
@@ -61,8 +65,13 @@ class Full(Exception):
 
 
 def can_come_back(receive_count: int, max_receives: int | None) -> bool:
-    """Whether a job may spend this receive on waiting in the queue."""
-    return max_receives is None or receive_count <= max_receives * RECEIVES_FOR_WAITING
+    """Whether a job may spend this receive on waiting in the queue.
+
+    A crashed analysis is given up at a certain receive, whatever the ones before it were spent on:
+    one must be left to try it again.
+    """
+    enough = max_receives is None or max_receives > MAX_RECEIVES_OF_A_LOST_PROCESS
+    return receive_count == 1 and enough
 
 
 @dataclass(eq=False)
@@ -167,7 +176,7 @@ class Backlog:
 
     def _known(self, name: str) -> _Consumer:
         now = self._clock()
-        is_new = name not in self._consumers
+        is_new = name not in self._consumers and name != NO_CONSUMER
         consumer = self._consumers.setdefault(name, _Consumer())
         consumer.seen_s = now
         self._consumers.move_to_end(name)
@@ -195,9 +204,14 @@ class Backlog:
 
     def _limit(self, consumer: _Consumer, *, can_come_back: bool) -> int:
         left_by_others = self._places - (self._taken - consumer.held)
-        is_alone = len(self._consumers) == 1
-        share = SHARE if can_come_back and not is_alone else LAST_SHARE
+        if consumer is self._consumers.get(NO_CONSUMER):
+            return left_by_others
+        share = SHARE if can_come_back and self._are_several else LAST_SHARE
         return min(self._most, max(1, math.ceil(left_by_others * share)))
+
+    @property
+    def _are_several(self) -> bool:
+        return len(self._consumers) - (NO_CONSUMER in self._consumers) > 1
 
     def _has_place(self, consumer: _Consumer, *, can_come_back: bool) -> bool:
         limit = self._limit(consumer, can_come_back=can_come_back)
@@ -206,7 +220,7 @@ class Backlog:
     def _is_over(self, consumer: _Consumer) -> bool:
         """Whether a further job that can come back would be beyond the consumer's part."""
         waiting = consumer.held + len(consumer.line)
-        return len(self._consumers) > 1 and waiting >= self._limit(consumer, can_come_back=True)
+        return self._are_several and waiting >= self._limit(consumer, can_come_back=True)
 
     def _comeback_s(self, consumer: _Consumer) -> float | None:
         """How long the next job that is sent away stays away: one after the other, in turn."""
@@ -230,6 +244,10 @@ class Backlog:
         took_s = now - consumer.freed_s
         known_s = took_s if consumer.interval_s is None else consumer.interval_s
         consumer.interval_s = known_s + FORGETTING * (took_s - known_s)
+        if known_s > 0.0:
+            # As many are ahead as were, and the last of them is now seen to be due sooner or later.
+            ahead_s = max(0.0, consumer.comeback_s - now) * consumer.interval_s / known_s
+            consumer.comeback_s = now + min(ahead_s, MAX_AHEAD_S)
         consumer.freed_s = now
         self._hand_on()
 

@@ -35,7 +35,8 @@ _URL_TAIL: Final = re.compile(
 )
 # A password may hold a slash or an @, where a client did not care.
 _USERINFO: Final = re.compile(
-    r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?:[^\s/?#\"'<>]*@|[^\s/@?#\"'<>]*:[^\s@?#\"'<>]*@)",
+    r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)"
+    r"(?:[^\s/?#\"'<>]*@|[^\s/@?#\"'<>:]{0,256}:[^\s@?#\"'<>]{0,256}@)",
     re.IGNORECASE,
 )
 # A query may follow a blank, which keys may hold, or stand in a URL without a scheme.

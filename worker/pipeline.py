@@ -181,7 +181,9 @@ class Pipeline:
             await progress.close()
 
     async def _place(self, task: Task) -> Place:
-        return await self._sinks.place(task.job.webhook_url, can_come_back=task.can_come_back)
+        # One whose result is not kept would be scored again.
+        may_wait = task.can_come_back and self._results is not None
+        return await self._sinks.place(task.job.webhook_url, can_come_back=may_wait)
 
     def _needs_an_answer_address(self, job: AnalysisJob) -> None:
         if job.webhook_url or self._sinks.has_other or self._results is not None:

@@ -13,8 +13,12 @@ MAX_LOOKUPS: Final = 32
 """Look-ups under way at once. One name takes one thread however many events wait for it."""
 
 MAX_LOOKUPS_OF_A_DOMAIN: Final = 4
-"""Of these, below the last two labels of a name: whose name server is dead, however many names it
-has, leaves the rest to the others."""
+"""Of these, of one domain: whose name server is dead, however many names it has, leaves the rest to
+the others."""
+
+SUFFIX_LETTERS: Final = 3
+"""A second level of so few letters below a country's two, as in "co.uk" and "com.au", is a
+registry's and not somebody's own."""
 
 OVERDUE_S: Final = 5.0
 """A look-up that has taken so long waits for a dead name server, and counts no longer: it may take
@@ -44,7 +48,10 @@ class _Lookup:
 
     @property
     def domain(self) -> str:
-        return ".".join(self.host.split(".")[-2:])
+        """The labels of the name that are taken to be one owner's."""
+        labels = self.host.split(".")
+        is_suffix = len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= SUFFIX_LETTERS
+        return ".".join(labels[-3 if is_suffix else -2 :])
 
 
 class SystemResolver:

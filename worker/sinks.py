@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from worker.backlog import Backlog, Full, Place
+from worker.backlog import NO_CONSUMER, Backlog, Full, Place
 from worker.contract import MAX_EVENT_BYTES, Event, prune
 from worker.failures import NO_EVENT_AFTER, ErrorCode, JobFailure
 from worker.logs import get_logger
@@ -107,11 +107,12 @@ class Sinks:
             would have to wait for them.
         """
         try:
-            origin = "" if webhook_url is None else self._webhook.origin(webhook_url)
+            origin = NO_CONSUMER if webhook_url is None else self._webhook.origin(webhook_url)
         except JobFailure:  # nothing is sent there
-            origin = ""
+            origin = NO_CONSUMER
+        may_wait = can_come_back and origin != NO_CONSUMER
         try:
-            return await self._backlog.place(origin, can_come_back=can_come_back and bool(origin))
+            return await self._backlog.place(origin, can_come_back=may_wait)
         except Full as full:
             raise self._turned_away(origin, full) from None
 

@@ -7,8 +7,19 @@ from contextlib import ExitStack
 
 import pytest
 
-from worker.backlog import MAX_AHEAD_S, MAX_CONSUMERS, MEMORY_S, Backlog, Full, Place, can_come_back
+from worker.backlog import (
+    MAX_AHEAD_S,
+    MAX_CONSUMERS,
+    MEMORY_S,
+    NO_CONSUMER,
+    Backlog,
+    Full,
+    Place,
+    can_come_back,
+)
+from worker.failures import ErrorCode, JobFailure
 from worker.ratelimit import MAX_WAIT_S
+from worker.settlement import Action, decide
 
 
 class Clock:
@@ -92,12 +103,20 @@ async def test_a_job_that_cannot_come_back_may_have_more_and_then_waits() -> Non
 
 @pytest.mark.parametrize(
     ("receive_count", "max_receives", "may"),
-    [(1, None, True), (99, None, True), (1, 1, False), (1, 2, True), (3, 6, True), (4, 6, False)],
+    [(1, None, True), (2, None, False), (1, 3, False), (1, 4, True), (1, 6, True), (2, 6, False)],
 )
-def test_half_of_its_receives_a_job_may_spend_on_waiting(
+def test_its_first_receive_a_job_may_spend_on_waiting_where_others_are_left(
     receive_count: int, max_receives: int | None, may: bool
 ) -> None:
     assert can_come_back(receive_count, max_receives) is may
+
+
+@pytest.mark.parametrize("max_receives", [4, 6, 10])
+def test_an_analysis_that_crashes_after_the_wait_is_tried_again(max_receives: int) -> None:
+    crash = JobFailure(ErrorCode.WORKER_LOST, "lost")
+    first_analysis = next(n for n in range(1, 9) if not can_come_back(n, max_receives))
+    decision = decide(crash, receive_count=first_analysis, max_receives=max_receives)
+    assert decision.action is Action.BACK_OFF
 
 
 async def test_jobs_sent_away_come_back_one_after_the_other_at_the_pace_of_their_consumer() -> None:
@@ -123,6 +142,46 @@ async def test_jobs_sent_away_come_back_one_after_the_other_at_the_pace_of_their
             with pytest.raises(Full) as full:
                 backlog.check("a", can_come_back=True)
         assert full.value.retry_after_s == MAX_AHEAD_S
+
+
+async def test_a_consumer_that_has_become_quick_has_its_jobs_back_soon() -> None:
+    clock = Clock()
+    backlog = Backlog(4, clock=clock)
+    await meet(backlog, "b")
+
+    async def deliver(count: int, each_s: float) -> None:
+        for _ in range(count):
+            with await backlog.place("a", can_come_back=False):
+                clock.now_s += each_s
+
+    with ExitStack() as stack:
+        await take(backlog, "a", stack, 2)
+        await deliver(40, 3.0)
+        for _ in range(1000):
+            with pytest.raises(Full):
+                backlog.check("a", can_come_back=True)
+        await deliver(200, 0.01)
+        with pytest.raises(Full) as full:
+            backlog.check("a", can_come_back=True)
+    assert full.value.retry_after_s is not None
+    assert full.value.retry_after_s < 20  # a thousand jobs at a hundred a second
+
+
+async def test_what_goes_to_no_consumer_is_no_other_consumer() -> None:
+    backlog = Backlog(16, max_rps=0.01)
+    with ExitStack() as stack:
+        await take(backlog, NO_CONSUMER, stack, 10)
+        waiting = await begin(backlog, "a")
+        assert waiting.done()
+        second = await begin(backlog, "a")
+        assert not second.done()  # it waits: no other consumer is there
+        backlog.check("a", can_come_back=True)
+        await take(backlog, NO_CONSUMER, stack, 5)
+        with waiting.result():
+            pass
+        with await second:
+            pass
+    assert backlog.taken == 0
 
 
 async def test_the_time_between_bursts_is_not_the_pace_of_a_consumer() -> None:

@@ -61,6 +61,17 @@ async def test_a_domain_whose_name_server_is_dead_leaves_threads_to_the_others(
     await asyncio.wait_for(asyncio.gather(*stuck), 20)
 
 
+async def test_names_below_one_registry_are_not_one_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = await _slow_getaddrinfo(monkeypatch)
+    resolver = SystemResolver()
+    dead = [asyncio.create_task(resolver(f"slow.{n}.gone.co.kr", 443)) for n in range(16)]
+    other = asyncio.create_task(resolver("slow.other.co.kr", 443))
+    await until(lambda: release.calls > MAX_LOOKUPS_OF_A_DOMAIN)  # type: ignore[attr-defined]
+    assert release.calls == MAX_LOOKUPS_OF_A_DOMAIN + 1  # type: ignore[attr-defined]
+    release()
+    await asyncio.gather(*dead, other)
+
+
 async def test_a_look_up_waits_for_a_thread_as_long_as_its_caller_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
