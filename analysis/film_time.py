@@ -57,10 +57,20 @@ class ClipSpan:
     is_said: bool = True
 
 
-def clip_span(tier: Tier, first: float, last: float) -> ClipSpan:
-    """Return the clip of a tier whose words begin at `first` and end at `last`."""
-    if first - tier.start > FILM_TIME_S:
-        # The writer set no xmin: 0 stands before words that lie an hour into the film.
+def clip_span(
+    tier: Tier, first: float, last: float, pitch: PitchContour | None, audio: Recording | None
+) -> ClipSpan:
+    """Return the clip of a tier whose words begin at `first` and end at `last`.
+
+    Pitch and audio have their own times.
+    """
+    # The writer set no xmin: 0 stands before words that lie an hour into the film, or less far,
+    # but after all that was given of the clip.
+    ended = tier.start == 0.0 and (
+        (pitch is not None and float(pitch.times[-1]) < first - pitch.step_s)
+        or (audio is not None and audio.duration <= first)
+    )
+    if ended or first - tier.start > FILM_TIME_S:
         return ClipSpan(first, last, is_said=False)
     return ClipSpan(tier.start, tier.end)
 
@@ -70,10 +80,12 @@ def with_lead_in(
     words: Sequence[ReferenceWord],
     pitch: PitchContour | None,
     audio: Recording | None,
-) -> ClipSpan:
+) -> tuple[ClipSpan, PitchContour | None, Recording | None]:
     """Return a clip with what lies before its first word, if pitch or audio begin there.
 
-    A contour in film time needs none of it: it is tied to the words as it is.
+    A contour in film time needs none of it: it is tied to the words as it is. A contour without
+    a voiced frame, or beside words of which no voiced phone is known, has nothing to be tied by
+    and is left out; so is audio that cannot be tied, of which less depends.
 
     Parameters
     ----------
@@ -81,35 +93,38 @@ def with_lead_in(
     words : in seconds from the first word's start.
     pitch, audio : the actor's, with their own times.
 
+    Returns
+    -------
+    The clip, and the pitch and the audio that can be laid beside its words.
+
     Raises
     ------
     ReferenceFormatError
-        They count from the start of the clip, and where that is cannot be heard: ``pitch_invalid``
-        for the contour, ``reference_invalid`` for the audio.
+        Code ``pitch_invalid``: the contour counts from the start of the clip, and where that is
+        cannot be heard.
     """
     if pitch is not None and not _share(pitch, clip.start, clip.end):
-        lead = lead_in(words, pitch) if pitch.times[0] <= FILM_TIME_S else None
-        if lead is None:
-            raise _other_clip(
-                pitch,
-                clip.start,
-                clip.end,
-                "give both in film time, or set the TextGrid's xmin to where the clip begins",
-            )
-    elif audio is not None:
-        # Praat, which only this asks for here.
-        from analysis.pitch import track_pitch
+        if pitch.voiced.any() and any(True for _ in _voiced_spans(words)):
+            lead = lead_in(words, pitch) if pitch.times[0] <= FILM_TIME_S else None
+            if lead is None:
+                raise _other_clip(
+                    pitch,
+                    clip.start,
+                    clip.end,
+                    "they are not of the same clip, or not of the same clock: give both in film "
+                    "time, or set the TextGrid's xmin to where the clip begins",
+                )
+            return replace(clip, start=clip.start - lead), pitch, audio
+        pitch = None
+    if audio is None:
+        return clip, pitch, None
+    # Praat, which only this asks for here.
+    from analysis.pitch import track_pitch
 
-        lead = lead_in(words, track_pitch(audio))
-        if lead is None:
-            raise ReferenceFormatError(
-                "reference_invalid",
-                f"The TextGrid has its first word at {clip.start:g} s of a film, and where the "
-                "reference audio begins in it cannot be told: set its xmin to that time.",
-            )
-    else:
-        return clip
-    return replace(clip, start=clip.start - lead)
+    lead = lead_in(words, track_pitch(audio))
+    if lead is None:
+        return clip, pitch, None
+    return replace(clip, start=clip.start - lead), pitch, audio
 
 
 def in_clip_time(

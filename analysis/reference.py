@@ -76,13 +76,13 @@ class Reference:
         A tier is known by its name, in any case and with a speaker before it: ``words``,
         ``Anna - words``. Phones belong to the word that holds their middle. A file that counts
         from the start of a film is moved to 0, and the pitch with it if it counts in the same
-        way; see `analysis.film_time`.
+        way; see `analysis.film_time`. Audio that cannot be laid beside the words is left out.
 
         Raises
         ------
         ReferenceFormatError
-            Code ``reference_invalid`` or ``pitch_invalid``; also when pitch or audio are of
-            another clip, or cannot be laid beside words in film time.
+            Code ``reference_invalid`` or ``pitch_invalid``; also when the pitch is of another
+            clip, or cannot be laid beside words in film time.
         AudioError
             The reference audio cannot be used.
         """
@@ -93,15 +93,16 @@ class Reference:
             pitch = PitchContour.from_json(pitch)
         if isinstance(audio, bytes):
             audio = Recording.from_bytes(audio)
-        clip = clip_span(words_tier, spoken[0].interval.start, spoken[-1].interval.end)
+        first, last = spoken[0].interval.start, spoken[-1].interval.end
+        clip = clip_span(words_tier, first, last, pitch, audio)
         words = _words(spoken, clip.start)
         if not clip.is_said:
-            clip = with_lead_in(clip, words, pitch, audio)
+            clip, pitch, audio = with_lead_in(clip, words, pitch, audio)
             words = _words(spoken, clip.start)
         if pitch is not None:
             pitch = in_clip_time(pitch, clip, words)
-        if audio is not None:
-            _check_audio(audio, words)
+        if audio is not None and _ends_before(audio, words):
+            audio = None
         duration = _clip_time(clip.end, clip.start)
         return cls(words, pitch, audio, duration)
 
@@ -287,13 +288,9 @@ def _check_words(words: Sequence[str], invalid: Callable[[str], ReferenceFormatE
             )
 
 
-def _check_audio(audio: Recording, words: Sequence[ReferenceWord]) -> None:
+def _ends_before(audio: Recording, words: Sequence[ReferenceWord]) -> bool:
     start = words[0].start
-    if start is not None and start >= audio.duration:
-        raise invalid(
-            f"has its first word at {start:g} s, and the reference audio ends at "
-            f"{audio.duration:.2f} s: they are not of the same clip"
-        )
+    return start is not None and start >= audio.duration
 
 
 def _text_invalid(what: str) -> ReferenceFormatError:

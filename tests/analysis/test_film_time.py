@@ -22,15 +22,17 @@ FILM_S = 1800.0
 LINES = ("harbor", "lantern", "stranger", "winter")
 
 
-def grid(line: str, *, phones: bool = True, lead: str = "", tail: str = "") -> bytes:
-    """A line of the fixtures an hour into a film whose TextGrid begins at 0."""
+def grid(
+    line: str, *, phones: bool = True, lead: str = "", tail: str = "", film_s: float = FILM_S
+) -> bytes:
+    """A line of the fixtures, half an hour into a film, whose TextGrid begins at 0."""
     words = Reference.from_textgrid((FIXTURES / line / "actor.TextGrid").read_bytes()).words
     tiers: list[list[Marked]] = [[], []]
     for word in words:
         assert word.start is not None
         assert word.end is not None
-        tiers[0].append((word.start + FILM_S, word.end + FILM_S, word.text))
-        tiers[1] += [(p.start + FILM_S, p.end + FILM_S, p.phone) for p in word.phones]
+        tiers[0].append((word.start + film_s, word.end + film_s, word.text))
+        tiers[1] += [(p.start + film_s, p.end + film_s, p.phone) for p in word.phones]
     if lead:
         tiers[0].insert(0, (0.0, tiers[0][0][0], lead))
     if tail:
@@ -128,11 +130,73 @@ def test_a_contour_in_which_the_words_cannot_be_found_is_refused() -> None:
     assert caught.value.code == "pitch_invalid"
 
 
-def test_audio_in_which_the_words_cannot_be_found_is_refused() -> None:
+EARLY_S = 45.0
+"""Into a film, and no more than a clip may have before its first word."""
+
+
+@pytest.mark.parametrize("lead_s", [0.0, 0.5])
+def test_a_film_that_has_just_begun_is_told_from_a_clip_by_the_contour(lead_s: float) -> None:
+    pitch = contour("lantern", lead_s)
+    reference = Reference.from_textgrid(grid("lantern", film_s=EARLY_S), pitch=pitch)
+    assert reference.words[0].start == pytest.approx(first_word("lantern") + lead_s, abs=0.02)
+    assert reference.pitch is not None
+    assert reference.pitch.times[0] == pytest.approx(json.loads(pitch)[0]["time"])
+
+
+@pytest.mark.parametrize("pitch", [None, contour("lantern", EARLY_S)], ids=["none", "film time"])
+def test_a_film_that_has_just_begun_is_told_from_a_clip_by_the_voice(
+    speech: Speech, pitch: bytes | None
+) -> None:
+    actor = speech.recording("lantern", "actor")
+    reference = Reference.from_textgrid(grid("lantern", film_s=EARLY_S), pitch=pitch, audio=actor)
+    assert reference.words[0].start == pytest.approx(first_word("lantern"), abs=0.02)
+    assert reference.audio is actor
+    assert (reference.pitch is None) == (pitch is None)
+
+
+@pytest.mark.parametrize("film_s", [EARLY_S, FILM_S])
+@pytest.mark.parametrize("has_pitch", [False, True])
+def test_audio_in_which_the_words_cannot_be_found_is_left_out(
+    film_s: float, *, has_pitch: bool
+) -> None:
     silence = Recording.from_samples(np.zeros(64_000), 16_000)
-    with pytest.raises(ReferenceFormatError, match="set its xmin") as caught:
-        Reference.from_textgrid(grid("lantern"), audio=silence)
-    assert caught.value.code == "reference_invalid"
+    pitch = contour("lantern", film_s) if has_pitch else None
+    reference = Reference.from_textgrid(grid("lantern", film_s=film_s), pitch=pitch, audio=silence)
+    assert reference.audio is None
+    assert reference.words[0].start == 0.0
+    assert (reference.pitch is not None) == has_pitch
+
+
+def unvoiced(start_s: float) -> bytes:
+    return json.dumps([{"time": start_s + i / 100, "hz": None} for i in range(365)]).encode()
+
+
+@pytest.mark.parametrize("film_s", [EARLY_S, FILM_S])
+def test_a_contour_of_a_whisper_is_left_out(speech: Speech, film_s: float) -> None:
+    whispered = grid("lantern", film_s=film_s)
+    alone = Reference.from_textgrid(whispered, pitch=unvoiced(0.0))
+    assert alone.pitch is None
+    assert alone.words[0].start == 0.0
+    beside = Reference.from_textgrid(
+        whispered, pitch=unvoiced(0.0), audio=speech.recording("lantern", "actor")
+    )
+    assert beside.audio is not None
+    assert beside.words[0].start == pytest.approx(first_word("lantern"), abs=0.02)
+
+
+@pytest.mark.parametrize("film_s", [EARLY_S, FILM_S])
+def test_a_line_that_cannot_be_read_is_not_refused_for_what_cannot_be_tied_to_it(
+    speech: Speech, film_s: float
+) -> None:
+    words = GridTier("words", [(film_s, film_s + 0.5, "안녕"), (film_s + 0.5, film_s + 1, "친구")])
+    reference = Reference.from_textgrid(
+        long_text(words, end=7200.0).encode(),
+        pitch=contour("lantern", 0.0),
+        audio=speech.recording("lantern", "actor"),
+    )
+    assert [word.text for word in reference.words] == ["안녕", "친구"]
+    assert reference.pitch is None
+    assert reference.audio is None
 
 
 def test_far_points_and_a_single_point_are_no_work() -> None:
