@@ -8,10 +8,10 @@ from typing import Final
 
 from analysis.phones import VOWELS, normalise_phones
 
-NO_WORDS: Final = frozenset(("", "sil", "sp", "spn", "h#", "#"))
+NO_WORDS: Final = frozenset(("", "sil", "sp", "spn", "h#", "#", "pau", "eps", "epi", "nsn"))
 """Marks of no word, in lower case; whatever stands in <>, [], {} or () is one too."""
-SILENCES: Final = NO_WORDS | {"eps", "epi", "pau", "silence", "noise", "nsn"}
-"""Marks of no phone, likewise; the others among them may be words of a line."""
+SILENCES: Final = NO_WORDS | {"silence", "noise"}
+"""Marks of no phone, likewise; the two others may be words of a line."""
 # fmt: off
 ELISIONS: Final = frozenset((
     "'bout", "'cause", "'cuz", "'em", "'fraid", "'kay", "'less", "'n", "'nother", "'round",

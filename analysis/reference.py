@@ -32,6 +32,10 @@ MAX_WORD_CHARS: Final = 64
 MAX_TEXT_CHARS: Final = 20_000
 UNKNOWN_WORD_PHONES: Final = frozenset(("spn",))
 """The Montreal Forced Aligner's only phone of a word that it does not know."""
+SILENT_PHONES: Final = frozenset(("bcl", "dcl", "gcl", "pcl", "tcl", "kcl", "q"))
+"""TIMIT's closures, each before the stop that it belongs to, and its glottal stop."""
+SHORT_PHONES: Final = 2
+"""Of a word that may do without a vowel: "Shh", "Hmm"."""
 MAX_TIER_NAME_CHARS: Final = 200
 
 _TIER_NAME = re.compile(r"(?:(?P<speaker>.*?)[\s_.:/|-]+)?(?P<kind>word|phone)s?")
@@ -160,13 +164,30 @@ def _words_tier(tiers: Sequence[Tier], names: Sequence[str]) -> Tier:
     if not found:
         listed = ", ".join(f'"{name[:40]}"' for name in names[:10]) or "none at all"
         raise invalid(f'has no interval tier named "words" (its interval tiers: {listed})')
-    spoken = [tier for tier in found if any(is_word(i.mark) for i in tier.intervals)]
+    # A tier of nothing but "silence" is that of a speaker who says nothing, if another speaks.
+    spoken = [tier for tier in found if any(_is_spoken(i.mark) for i in tier.intervals)] or [
+        tier for tier in found if any(is_word(i.mark) for i in tier.intervals)
+    ]
     if not spoken:
         raise invalid(f'has no word in its tier "{found[0].name[:40]}"')
     if len(spoken) > 1:
         several = " and ".join(f'"{tier.name[:40]}"' for tier in spoken[:3])
         raise invalid(f"has words in {several}: a line has one speaker, keep one tier of words")
     return spoken[0]
+
+
+def _is_spoken(mark: str) -> bool:
+    return is_word(mark) and not is_silence(mark)
+
+
+def _has_named_pauses(words: Tier) -> bool:
+    """Return True where "silence" and "noise" are the tier's only way to mark its pauses."""
+    has_gaps = any(left.end < right.start for left, right in pairwise(words.intervals))
+    return (
+        not (has_gaps or words.has_blanks)
+        and all(is_word(interval.mark) for interval in words.intervals)
+        and any(_is_spoken(interval.mark) for interval in words.intervals)
+    )
 
 
 def _phones_tier(tiers: Sequence[Tier], *, beside: Tier) -> Tier | None:
@@ -198,11 +219,13 @@ def _spoken(words: Tier, phones: Tier | None) -> list[_Spoken]:
             at += 1
         if at < len(held) and held[at].start <= middle:
             inside[at].append(phone)
-    # "silence" may be said, or say that nobody speaks: the phones beside it tell.
+    # "silence" may be said, or say that nobody speaks: the phones beside it tell, or else how the
+    # tier marks its other pauses.
+    are_pauses = any(inside) or _has_named_pauses(words)
     spoken = [
         _Spoken(interval, strip_punctuation(interval.mark), tuple(marks))
         for interval, marks in zip(held, inside, strict=True)
-        if marks or not any(inside) or not is_silence(interval.mark)
+        if marks or not are_pauses or not is_silence(interval.mark)
     ]
     if not spoken:
         raise invalid(f'has no word in its tier "{words.name[:40]}"')
@@ -215,20 +238,29 @@ def _spoken(words: Tier, phones: Tier | None) -> list[_Spoken]:
 def _is_arpabet(spoken: Sequence[_Spoken]) -> bool:
     """Return False where most words have marks of another alphabet, or not a vowel of this one.
 
-    SAMPA's "shut" (S V t) can be read as ARPAbet, as an "s" and a "v": the other words tell.
+    SAMPA's "shut" (S V t) can be read as ARPAbet, as an "s" and a "v": the other words tell. A
+    short word without a vowel ("Shh") is foreign only in a tier where some mark cannot be read.
     """
-    foreign = counted = 0
-    for word in spoken:
-        marks = [mark.mark for mark in word.phones if not is_silence(mark.mark)]
-        phones = [parse_arpabet(mark) for mark in marks]
-        said = [phone for each in phones if each for phone, _ in each]
-        counted += bool(marks)
-        foreign += bool(marks) and (None in phones or VOWELS.isdisjoint(said))
-    return 2 * foreign <= counted
+    read = [
+        [parse_arpabet(mark.mark) for mark in word.phones if not is_silence(mark.mark)]
+        for word in spoken
+    ]
+    counted = [phones for phones in read if phones]
+    longest = 0 if any(None in phones for phones in counted) else SHORT_PHONES
+    foreign = sum(
+        None in phones
+        or (
+            len(phones) > longest
+            and VOWELS.isdisjoint(phone for each in phones if each for phone, _ in each)
+        )
+        for phones in counted
+    )
+    return 2 * foreign <= len(counted)
 
 
 def _is_silent_phone(mark: str) -> bool:
-    return mark.casefold() not in UNKNOWN_WORD_PHONES and is_silence(mark)
+    mark = mark.strip().casefold()
+    return mark in SILENT_PHONES or (mark not in UNKNOWN_WORD_PHONES and is_silence(mark))
 
 
 def _words(spoken: Sequence[_Spoken], origin: float) -> tuple[ReferenceWord, ...]:

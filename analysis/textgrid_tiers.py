@@ -78,12 +78,16 @@ class Interval:
 
 @dataclass(frozen=True)
 class Tier:
-    """An interval tier, its intervals in order of time and without overlaps."""
+    """An interval tier, its intervals in order of time and without overlaps.
+
+    As `read_tiers` returns it without those that have no mark; `has_blanks` says that there were.
+    """
 
     name: str
     start: float
     end: float
     intervals: tuple[Interval, ...]
+    has_blanks: bool = False
 
 
 def read_tiers(data: bytes, keep: Callable[[str], bool]) -> tuple[tuple[str, ...], list[Tier]]:
@@ -325,7 +329,8 @@ def _numbered(walked: Tier, built: Sequence[tuple[float, float, str]]) -> Tier:
     """Give the package's intervals the numbers under which Praat shows them."""
     numbers = {interval.start: interval.number for interval in walked.intervals if interval.mark}
     intervals = tuple(Interval(numbers[start], start, end, mark) for start, end, mark in built)
-    return Tier(walked.name, walked.start, walked.end, intervals)
+    has_blanks = any(not interval.mark for interval in walked.intervals)
+    return Tier(walked.name, walked.start, walked.end, intervals, has_blanks)
 
 
 def _seconds(value: float) -> str:

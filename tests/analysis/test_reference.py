@@ -17,6 +17,7 @@ from tests.analysis.textgrids import (
     HELLO,
     HELLO_PHONES,
     GridTier,
+    Marked,
     later,
     long_text,
     short_text,
@@ -145,6 +146,10 @@ def test_without_phones_the_words_stand_alone() -> None:
         "sp",
         "spn",
         "h#",
+        "pau",
+        "EPs",
+        "epi",
+        "nsn",
         "<eps>",
         "[noise]",
         "{breath}",
@@ -158,7 +163,7 @@ def test_what_is_no_word_is_left_out(mark: str) -> None:
     assert spans(read(long_text(GridTier("words", words)))) == EXPECTED
 
 
-NAMES_OF_SILENCE = ["silence", "Noise", "pau", "EPs", "nsn"]
+NAMES_OF_SILENCE = ["silence", "Noise"]
 
 
 @pytest.mark.parametrize("word", NAMES_OF_SILENCE)
@@ -171,6 +176,24 @@ def test_words_that_are_names_of_silence_elsewhere_are_words_of_a_line(word: str
     unknown = (*HELLO_PHONES[:7], (1.0, 1.3, "spn"))
     reference = read(long_text(GridTier("words", words), GridTier("phones", unknown)))
     assert spans(reference) == [*EXPECTED, (word, 1.0, 1.3)]
+
+
+@pytest.mark.parametrize("word", NAMES_OF_SILENCE)
+def test_a_tier_of_nothing_else_is_that_of_another_speaker(word: str) -> None:
+    silent = GridTier("Ben - words", ((0.0, 1.3, word),))
+    assert spans(read(long_text(silent, GridTier("Anna - words", HELLO)))) == EXPECTED
+
+
+@pytest.mark.parametrize("word", NAMES_OF_SILENCE)
+def test_without_phones_they_are_pauses_where_the_tier_marks_no_others(word: str) -> None:
+    edges = (0.0, 0.2, word), *HELLO[1:3], (1.0, 1.3, word)
+    assert spans(read(long_text(GridTier("words", edges)))) == EXPECTED
+    between = (0.0, 0.5, "Hello"), (0.5, 0.7, word), (0.7, 1.3, "you")
+    assert [w.text for w in read(long_text(GridTier("words", between))).words] == ["Hello", "you"]
+    gap = (0.0, 0.4, "make"), (0.5, 0.7, "some"), (0.7, 1.3, word)
+    assert [w.text for w in read(long_text(GridTier("words", gap))).words][2:] == [word]
+    alone = ((0.0, 1.3, word),)
+    assert [w.text for w in read(long_text(GridTier("words", alone))).words] == [word]
 
 
 @pytest.mark.parametrize("word", NAMES_OF_SILENCE)
@@ -236,6 +259,35 @@ def test_a_word_without_a_vowel_among_others_keeps_its_phones() -> None:
     phones = ((0.0, 0.2, "HH"), (0.2, 0.3, "M"), (0.6, 0.7, "Y"), (0.7, 1.0, "UW1"))
     reference = read(long_text(GridTier("words", words), GridTier("phones", phones)))
     assert [word.pronunciation for word in reference.words] == [("HH", "M"), ("Y", "UW1")]
+
+
+def phones_of(*words: str) -> list[tuple[str, ...] | None]:
+    """What is read of a line whose words have these phones, "SH_IY"; the words are called w."""
+    tiers: tuple[list[Marked], list[Marked]] = [], []
+    at = 0.0
+    for word in words:
+        begin = at
+        for mark in word.split("_"):
+            tiers[1].append((at, round(at + 0.1, 1), mark))
+            at = round(at + 0.1, 1)
+        tiers[0].append((begin, at, "w"))
+    text = long_text(GridTier("words", tiers[0]), GridTier("phones", tiers[1]), end=at)
+    return [word.pronunciation for word in read(text).words]
+
+
+def test_timits_closures_are_silent() -> None:
+    read_ = phones_of("bcl_b_ae_dcl_d", "kcl_k_ae_tcl", "gcl_g_eh_q", "pcl_p_eh_tcl_t")
+    assert read_ == [("B", "AE", "D"), ("K", "AE"), ("G", "EH"), ("P", "EH", "T")]
+
+
+def test_a_line_of_short_words_without_a_vowel_keeps_its_phones() -> None:
+    assert phones_of("SH", "M") == [("SH",), ("M",)]
+    assert phones_of("HH_M", "SH", "Y_UW1") == [("HH", "M"), ("SH",), ("Y", "UW1")]
+
+
+def test_words_without_a_vowel_are_foreign_where_a_mark_cannot_be_read_or_they_are_long() -> None:
+    assert phones_of("S_V_t", "l_V_v") == [None, None]
+    assert phones_of("S_V", "V_S", "D_@") == [None, None, None]
 
 
 def test_other_spellings_of_arpabet_are_folded() -> None:
