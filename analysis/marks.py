@@ -24,8 +24,13 @@ SAID_BEFORE: Final = re.compile(r"[$£€](?=\d)")
 SAID_AFTER: Final = re.compile(r"\d%")
 
 _BRACKETED = re.compile(r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\([^()]*\)")
-# Tags stand against words, "<i>never</i>"; in other brackets a part of one may, "word(s)".
-_DIRECTION = re.compile(rf"<[^<>]*>|(?<!\w)(?:{_BRACKETED.pattern})(?!\w)")
+# Tags and times of subtitles stand against words, "<i>never</i>"; "<3" is none.
+_TAG = re.compile(r"</?[^\W\d_][^<>]*>|<[\d:.]+>")
+# In other brackets a part of a word may stand, "word(s)", or a number, "(212) 555-0100".
+_DIRECTION = re.compile(
+    rf"{_TAG.pattern}|"
+    r"(?<!\w)(?![\[{(]\d+[\]})])(?:\[[^\[\]]*\]|\{[^{}]*\}|\([^()]*\))(?!\w)"
+)
 _ARPABET_MARK = re.compile(r"([A-Z]{1,3}(?:-H)?)([0-2])?(?:_[BIES])?")
 _WORD_BREAK = re.compile(r"[\s—–…/]+|--+|\.{2,}")
 
@@ -33,13 +38,17 @@ _WORD_BREAK = re.compile(r"[\s—–…/]+|--+|\.{2,}")
 def split_words(text: str) -> list[str]:
     """Return the words of a line without their punctuation; hyphens and apostrophes stay inside.
 
-    What stands in brackets of any kind is a direction, and not said.
+    What stands in brackets of any kind is a direction, and not said, unless it is a number or all
+    that there is.
 
     >>> split_words("Mark is “going”—'cause he's late… (sighs)")
     ['Mark', 'is', 'going', "'cause", "he's", 'late']
     """
-    said = _DIRECTION.sub(" ", text)
-    return [word for part in _WORD_BREAK.split(said) if (word := strip_punctuation(part))]
+    return _split(_DIRECTION.sub(" ", text)) or _split(_TAG.sub(" ", text))
+
+
+def _split(text: str) -> list[str]:
+    return [word for part in _WORD_BREAK.split(text) if (word := strip_punctuation(part))]
 
 
 def strip_punctuation(word: str) -> str:

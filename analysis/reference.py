@@ -117,7 +117,7 @@ class Reference:
         Parameters
         ----------
         text : str
-            The line; punctuation is dropped, and what stands in brackets.
+            The line; punctuation is dropped, and what stands in brackets unless that is all.
         phones : sequence of (sequence of str, or None), optional
             For each word its ARPAbet phones, stress digits allowed, or None for the dictionary's.
 

@@ -422,6 +422,24 @@ def test_what_stands_in_brackets_is_not_said(text: str) -> None:
     assert [word.text for word in Reference.from_text(text).words] == ["Hello", "you"]
 
 
+def test_signs_of_less_and_more_are_no_tag() -> None:
+    words = Reference.from_text("I <3 you and you > me, <00:01.5>not <b>less</b>").words
+    assert [w.text for w in words] == ["I", "3", "you", "and", "you", "me", "not", "less"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("call (212) 555-0100", ["call", "212", "555-0100"]),
+        ("in [1984] or (50)", ["in", "1984", "or", "50"]),
+        ("(No!)", ["No"]),
+        ("[We (all) know.]", ["We", "all", "know"]),
+    ],
+)
+def test_brackets_around_a_number_or_the_whole_line_are_said(text: str, words: list[str]) -> None:
+    assert [word.text for word in Reference.from_text(text).words] == words
+
+
 def test_brackets_within_a_word_are_not_a_direction() -> None:
     words = Reference.from_text("the word(s) (you) mean :( or <3").words
     assert [word.text for word in words] == ["the", "word(s", "mean", "or", "3"]
@@ -457,7 +475,7 @@ def test_a_text_may_come_with_phones_for_some_of_its_words() -> None:
     [
         ("", None, "has no words"),
         (" … — ", None, "has no words"),
-        ("(sighs)", None, "has no words"),
+        ("(…)", None, "has no words"),
         ("a " * 1001, None, "has 1,001 words; the limit is 1,000"),
         ("a" * 65, None, "has a word of 65 characters"),
         ("a " * 10_001, None, "has 20,002 characters"),
