@@ -76,7 +76,7 @@ def pronounce_text(text: str) -> Pronunciation | None:
     if stammered := _stammer(token):
         return stammered
     if len(parts := _parts(token)) > 1:
-        return _join_parts(parts)
+        return _with_repeated_word(_join_parts(parts), parts)
     if token.endswith(("'s", "s'")) and (stem := pronounce_text(token[:-2])):
         return Pronunciation(tuple(_with_s(phones) for phones in stem.variants), stem.source)
     if phones := spell_out(token):
@@ -123,6 +123,15 @@ def _join_parts(parts: list[str]) -> Pronunciation | None:
     return _join([(are_letters and _letter(part)) or pronounce_text(part) for part in parts])
 
 
+def _with_repeated_word(said: Pronunciation | None, parts: list[str]) -> Pronunciation | None:
+    """Add to the letters' names what is said where a letter is a word: "a-a" is a stammer too."""
+    if said is None or len(parts[0]) != 1 or len(set(parts)) != 1:
+        return said
+    as_word = _join([pronounce_text(part) for part in parts])
+    variants = said.variants + (as_word.variants if as_word else ())
+    return Pronunciation(tuple(dict.fromkeys(variants)), said.source)
+
+
 def _around_ampersands(token: str, *, is_capital: bool) -> Iterator[Pronunciation | None]:
     """Yield what is said for "R&B" and "AT&T": letters and "and"."""
     for at, part in enumerate(part for part in token.split("&") if part):
@@ -166,6 +175,8 @@ def _is_begun(part: str, word: str) -> bool:
 
 def _onset(part: str, phones: tuple[str, ...]) -> tuple[str, ...]:
     """Return the phones of a word that its first letters stand for."""
+    if part == "w" and "W" in phones[:2]:
+        return ("W",)  # Of "why" with an H before its W too.
     vowel = next((at for at, phone in enumerate(phones) if phone in VOWELS), len(phones))
     if vowel and _VOWEL_LETTERS.isdisjoint(part):
         return phones[: min(vowel, len(part))]

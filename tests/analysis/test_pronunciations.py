@@ -211,6 +211,11 @@ def test_a_letter_that_a_word_begins_with_may_be_its_name_too() -> None:
     assert read("re-read").variants[0][:2] == ("R", "EY")
 
 
+def test_a_repeated_letter_that_is_a_word_may_be_said_as_it() -> None:
+    assert read("a-a").variants == (("EY", "EY"), ("AH", "AH"))
+    assert read("A-B-C").variants == (("EY", "B", "IY", "S", "IY"),)
+
+
 @pytest.mark.parametrize("text", ["안녕", "", "…", "12345678901234567890" * 3, "x" * 60])
 def test_what_cannot_be_read_as_english_has_no_pronunciation(text: str) -> None:
     assert pronounce_text(text) is None
