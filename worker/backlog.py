@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -27,6 +27,7 @@ from typing import Final
 
 from worker.failures import MAX_RECEIVES_OF_A_LOST_PROCESS
 from worker.ratelimit import MAX_WAIT_S
+from worker.remembered import Remembered
 
 SHARE: Final = 0.5
 """The part of the places left by the others that a consumer's jobs may take."""
@@ -42,12 +43,6 @@ FORGETTING: Final = 0.1
 
 MAX_AHEAD_S: Final = 900.0
 """Nobody is sent away for longer: what is known of a consumer is hardly true for as long."""
-
-MEMORY_S: Final = 600.0
-"""How long a consumer with nothing on its way still counts as there."""
-
-MAX_CONSUMERS: Final = 4096
-"""Consumers remembered; their names come out of messages, so their number has no bound."""
 
 
 class Full(Exception):
@@ -138,7 +133,7 @@ class Backlog:
         self._most = places if max_rps is None else max(1, int(max_rps * MAX_WAIT_S))
         self._clock = clock
         self._taken = 0
-        self._consumers: OrderedDict[str, _Consumer] = OrderedDict()
+        self._consumers: Remembered[_Consumer] = Remembered()
         self._queue: deque[_Consumer] = deque()
         """Those with somebody waiting, in the order in which their turn comes."""
 
@@ -175,24 +170,11 @@ class Backlog:
         return Place(lambda: self._leave(consumer))
 
     def _known(self, name: str) -> _Consumer:
-        now = self._clock()
         is_new = name not in self._consumers and name != NO_CONSUMER
-        consumer = self._consumers.setdefault(name, _Consumer())
-        consumer.seen_s = now
-        self._consumers.move_to_end(name)
-        self._forget(now)
+        consumer = self._consumers.seen(name, _Consumer, now=self._clock())
         if is_new:
             self._send_away()
         return consumer
-
-    def _forget(self, now: float) -> None:
-        """Drop idle consumers from the front, which has not been seen for longest."""
-        while len(self._consumers) > 1:
-            name, oldest = next(iter(self._consumers.items()))
-            is_due = now - oldest.seen_s > MEMORY_S or len(self._consumers) > MAX_CONSUMERS
-            if not is_due or not oldest.is_idle:
-                return
-            del self._consumers[name]
 
     def _send_away(self) -> None:
         """Let nobody wait who need not, now that another consumer is there."""

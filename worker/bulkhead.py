@@ -13,23 +13,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+
+from worker.remembered import Remembered
 
 SHARE: Final = 0.75
 """The part of the places left by the others that one consumer may take."""
 
 BACKGROUND_SHARE: Final = 0.5
 """Progress takes no place beyond this part, so that results always find one."""
-
-MEMORY_S: Final = 600.0
-"""How long a consumer with nothing on its way still counts as there."""
-
-MAX_CONSUMERS: Final = 4096
-"""Consumers remembered; their names come out of messages, so their number has no bound."""
 
 
 class Crowded(Exception):
@@ -67,7 +63,7 @@ class Bulkhead:
         self._patience_s = patience_s
         self._clock = clock
         self._in_flight = 0
-        self._consumers: OrderedDict[str, _Compartment] = OrderedDict()
+        self._consumers: Remembered[_Compartment] = Remembered()
         self._queue: deque[_Compartment] = deque()
         """Those with somebody waiting, in the order in which their turn comes."""
 
@@ -118,21 +114,7 @@ class Bulkhead:
             compartment.last_sign_s = self._clock()
 
     def _compartment(self, consumer: str) -> _Compartment:
-        now = self._clock()
-        compartment = self._consumers.setdefault(consumer, _Compartment())
-        compartment.seen_s = now
-        self._consumers.move_to_end(consumer)
-        self._forget(now)
-        return compartment
-
-    def _forget(self, now: float) -> None:
-        """Drop idle consumers from the front, which has not been seen for longest."""
-        while len(self._consumers) > 1:
-            name, oldest = next(iter(self._consumers.items()))
-            is_due = now - oldest.seen_s > MEMORY_S or len(self._consumers) > MAX_CONSUMERS
-            if not is_due or not oldest.is_idle:
-                return
-            del self._consumers[name]
+        return self._consumers.seen(consumer, _Compartment, now=self._clock())
 
     def _has_place(self, compartment: _Compartment) -> bool:
         if self._in_flight >= self._places:

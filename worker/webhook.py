@@ -27,6 +27,7 @@ from worker.failures import ErrorCode, JobFailure
 from worker.logs import get_logger
 from worker.netguard import NetGuard, Target
 from worker.ratelimit import Pace, PaceExceeded
+from worker.remembered import MAX_CONSUMERS
 from worker.signing import signed_headers
 from worker.tracing import TRACEPARENT
 from worker.transport import ExchangeError, Exchanger
@@ -54,8 +55,6 @@ PATIENCE_SHARE: Final = 1 / 3
 """Of the time-out: a consumer that answers nothing for so long gets no further events for now."""
 
 PROGRESS_TIMEOUT_S: Final = 5.0
-
-MAX_CONSUMERS: Final = 4096
 
 _log = get_logger("worker.webhook")
 

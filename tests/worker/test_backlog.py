@@ -9,8 +9,6 @@ import pytest
 
 from worker.backlog import (
     MAX_AHEAD_S,
-    MAX_CONSUMERS,
-    MEMORY_S,
     NO_CONSUMER,
     Backlog,
     Full,
@@ -19,6 +17,7 @@ from worker.backlog import (
 )
 from worker.failures import ErrorCode, JobFailure
 from worker.ratelimit import MAX_WAIT_S
+from worker.remembered import MAX_CONSUMERS, MEMORY_S
 from worker.settlement import Action, decide
 
 

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from worker.bulkhead import MAX_CONSUMERS, MEMORY_S, Bulkhead, Crowded
+from worker.bulkhead import Bulkhead, Crowded
+from worker.remembered import MAX_CONSUMERS, MEMORY_S
 
 PATIENCE_S = 0.05
 
