@@ -144,9 +144,7 @@ class Backlog:
 
     def check(self, name: str, *, can_come_back: bool) -> None:
         """Ask before any work is done; raises `Full` where its event would be sent away."""
-        consumer = self._known(name)
-        if can_come_back and self._is_over(consumer):
-            raise Full(self._comeback_s(consumer))
+        self._admitted(name, can_come_back=can_come_back)
 
     async def place(self, name: str, *, can_come_back: bool) -> Place:
         """Take a place, waiting for it if need be.
@@ -161,19 +159,21 @@ class Backlog:
         Full
             The consumer has its part, others are there, and the job can come back.
         """
-        self.check(name, can_come_back=can_come_back)
-        consumer = self._known(name)
+        consumer = self._admitted(name, can_come_back=can_come_back)
         if consumer.line or not self._has_place(consumer, can_come_back=can_come_back):
             await self._wait(consumer, can_come_back=can_come_back)
         else:
             self._take(consumer)
         return Place(lambda: self._leave(consumer))
 
-    def _known(self, name: str) -> _Consumer:
+    def _admitted(self, name: str, *, can_come_back: bool) -> _Consumer:
+        """The consumer, which is there now; raises `Full`."""
         is_new = name not in self._consumers and name != NO_CONSUMER
         consumer = self._consumers.seen(name, _Consumer, now=self._clock())
         if is_new:
             self._send_away()
+        if can_come_back and self._is_over(consumer):
+            raise Full(self._comeback_s(consumer))
         return consumer
 
     def _send_away(self) -> None:
